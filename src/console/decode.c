@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "console/decode.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/follow.h"
+#include "model/json.h"
+
+enum { FRAME_BYTES = 4096 };
+
+static const struct {
+	const char *name;
+	enum link_kind kind;
+} link_names[] = {{"serial", LINK_SERIAL}, {"can", LINK_CAN}, {"ble", LINK_BLE}, {"spi", LINK_SPI}, {"mqtt", LINK_MQTT}};
+
+/* What one line gives under one protocol. */
+struct result {
+	const struct protocol *protocol;
+	unsigned answered, known_requests, not_answered;
+	bool ok;
+	char error[160];
+	json_t *readings; /* array of objects, one per device that told something */
+	json_t *settings; /* object of the first device that told settings; NULL if none did */
+};
+
+static void result_free(struct result *r)
+{
+	json_decref(r->readings);
+	json_decref(r->settings);
+	r->readings = r->settings = NULL;
+}
+
+static bool play_hex(const char *hex, uint8_t *buf, struct bytes *out, char *why, size_t size)
+{
+	int n = bytes_from_hex(hex, buf, FRAME_BYTES);
+
+	if (n < 0) {
+		snprintf(why, size, "not hexadecimal, or longer than %d bytes: %.24s", FRAME_BYTES, hex);
+		return false;
+	}
+	*out = (struct bytes){buf, (size_t)n};
+	return true;
+}
+
+/* Plays the exchanges; false: the line itself is malformed, error says how. */
+static bool play(struct follow *f, const json_t *exchanges, char *error, size_t size)
+{
+	uint8_t buf[FRAME_BYTES];
+	struct bytes b;
+	size_t i, k;
+	json_t *exchange, *chunk;
+
+	json_array_foreach(exchanges, i, exchange)
+	{
+		const json_t *tx = json_object_get(exchange, "tx");
+		const json_t *rx = json_object_get(exchange, "rx");
+
+		if (!json_is_object(exchange) || (tx && !json_is_string(tx) && !json_is_null(tx)) ||
+		    (rx && !json_is_array(rx))) {
+			snprintf(error, size, "exchange %zu: tx must be hex or null, rx a list", i + 1);
+			return false;
+		}
+		b = (struct bytes){buf, 0};
+		if (json_is_string(tx) && !play_hex(json_string_value(tx), buf, &b, error, size))
+			return false;
+		follow_sent(f, b, 0);
+		json_array_foreach(rx, k, chunk)
+		{
+			if (!json_is_string(chunk)) {
+				snprintf(error, size, "exchange %zu: rx %zu is no text", i + 1, k + 1);
+				return false;
+			}
+			if (!play_hex(json_string_value(chunk), buf, &b, error, size))
+				return false;
+			follow_received(f, b, 0);
+		}
+		follow_end(f, 0);
+	}
+	return true;
+}
+
+static struct result decode_as(const struct protocol *protocol, const json_t *exchanges,
+			       const struct protocol_options *options)
+{
+	struct result r = {.protocol = protocol, .readings = json_array()};
+	struct follow *f = malloc(sizeof(*f));
+
+	if (!f || !follow_init(f, protocol, options)) {
+		snprintf(r.error, sizeof(r.error), "out of memory");
+		free(f);
+		return r;
+	}
+	if (!play(f, exchanges, r.error, sizeof(r.error))) {
+		follow_free(f);
+		free(f);
+		return r;
+	}
+	r.answered = f->answered;
+	r.known_requests = f->known_requests;
+	r.not_answered = f->not_answered;
+	/* Bytes that can't be believed take nothing away from those that can; alone, they are an error. */
+	r.ok = f->answered > 0 || (!f->not_answered && !f->unknown_requests && f->known_requests);
+	if (!r.ok)
+		snprintf(r.error, sizeof(r.error), "%s", f->error[0] ? f->error : "no frame of this protocol");
+	for (unsigned i = 0; i < f->device_count && r.ok; i++) {
+		struct follow_device *d = &f->device[i];
+		struct reading reading = d->dev.reading;
+
+		if (!d->told)
+			continue;
+		reading_set_text(&reading, T_PROTOCOL, protocol->id);
+		reading_derive(&reading);
+		json_array_append_new(r.readings, reading_to_json(&reading));
+		if (d->dev.settings.count && !r.settings)
+			r.settings = settings_to_json(&d->dev.settings);
+	}
+	follow_free(f);
+	free(f);
+	return r;
+}
+
+static bool better(const struct result *a, const struct result *b)
+{
+	if (a->answered != b->answered)
+		return a->answered > b->answered;
+	return a->known_requests > b->known_requests;
+}
+
+static bool link_fits(const struct protocol *p, const char *name)
+{
+	for (size_t i = 0; name && i < sizeof(link_names) / sizeof(link_names[0]); i++)
+		if (!strcmp(name, link_names[i].name))
+			return p->link == link_names[i].kind;
+	return true;
+}
+
+/* Tries every protocol of the link and keeps the one that makes most of the bytes. */
+static struct result decode_any(const json_t *exchanges, const char *link, const struct protocol_options *options)
+{
+	struct result best = {.readings = json_array()};
+
+	snprintf(best.error, sizeof(best.error), "no protocol recognises these bytes");
+	for (unsigned i = 0; protocols_all()[i]; i++) {
+		if (!link_fits(protocols_all()[i], link))
+			continue;
+		struct result r = decode_as(protocols_all()[i], exchanges, options);
+
+		if (better(&r, &best)) {
+			result_free(&best);
+			best = r;
+		} else {
+			result_free(&r);
+		}
+	}
+	return best;
+}
+
+static void read_options(const json_t *j, struct protocol_options *o)
+{
+	const json_t *v = json_object_get(j, "INVERT_CURRENT_MEASUREMENT");
+
+	o->invert_current = json_is_number(v) && json_number_value(v) < 0;
+	v = json_object_get(j, "BATTERY_CAPACITY");
+	if (json_is_number(v))
+		o->battery_capacity_Ah = json_number_value(v);
+}
+
+/* ---- comparing with `expect` ---- */
+
+static bool same(const json_t *want, const json_t *got)
+{
+	if (json_is_number(want) && json_is_number(got)) {
+		double a = json_number_value(want), b = json_number_value(got);
+
+		return fabs(a - b) <= 1e-6 * fmax(fabs(a), 1e-3);
+	}
+	if (json_is_array(want) && json_is_array(got)) {
+		if (json_array_size(want) != json_array_size(got))
+			return false;
+		for (size_t i = 0; i < json_array_size(want); i++)
+			if (!same(json_array_get(want, i), json_array_get(got, i)))
+				return false;
+		return true;
+	}
+	return json_equal(want, got);
+}
+
+static unsigned compare(const char *name, const json_t *expect, const json_t *reading)
+{
+	unsigned differences = 0;
+	const char *key;
+	json_t *want;
+
+	json_object_foreach((json_t *)expect, key, want)
+	{
+		const json_t *got = json_object_get(reading, key);
+
+		if (!strcmp(key, "packs") || !strcmp(key, "common") || (got && same(want, got)))
+			continue;
+		char *w = json_dumps(want, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(JSON_DIGITS));
+		char *g = got ? json_dumps(got, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(JSON_DIGITS)) : NULL;
+		printf("%s: %s: expected %s, got %s\n", name, key, w ? w : "?", g ? g : "nothing");
+		free(w);
+		free(g);
+		differences++;
+	}
+	return differences;
+}
+
+static unsigned check_line(const char *name, const json_t *line, const struct result *r)
+{
+	const json_t *expect = json_object_get(line, "expect");
+	const json_t *packs = json_object_get(expect, "packs");
+	unsigned differences = 0;
+
+	if (!expect)
+		return 0;
+	if (json_object_get(expect, "reject")) {
+		if (!r->ok)
+			return 0;
+		printf("%s: expected a rejection (%s), but it was decoded\n", name,
+		       json_string_value(json_object_get(expect, "reject")));
+		return 1;
+	}
+	if (!r->ok) {
+		printf("%s: not decoded: %s\n", name, r->error);
+		return 1;
+	}
+	if (!packs)
+		return compare(name, expect, json_array_get(r->readings, 0));
+	if (json_array_size(packs) != json_array_size(r->readings)) {
+		printf("%s: expected %zu packs, got %zu\n", name, json_array_size(packs), json_array_size(r->readings));
+		return 1;
+	}
+	for (size_t i = 0; i < json_array_size(packs); i++) {
+		differences += compare(name, json_array_get(packs, i), json_array_get(r->readings, i));
+		differences += compare(name, json_object_get(expect, "common"), json_array_get(r->readings, i));
+	}
+	return differences;
+}
+
+/* ---- lines in, lines out ---- */
+
+static void print_result(const char *name, const struct result *r)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "name", json_string(name));
+	if (r->protocol)
+		json_object_set_new(o, "protocol", json_string(r->protocol->id));
+	json_object_set_new(o, "ok", json_boolean(r->ok));
+	if (!r->ok) {
+		json_object_set_new(o, "error", json_string(r->error));
+	} else if (json_array_size(r->readings) > 1) {
+		json_object_set(o, "readings", r->readings);
+	} else {
+		json_t *reading = json_array_get(r->readings, 0);
+
+		json_object_set_new(o, "reading", reading ? json_incref(reading) : json_object());
+	}
+	if (r->ok && r->settings)
+		json_object_set(o, "settings", r->settings);
+	char *text = json_line(o);
+	puts(text ? text : "{}");
+	free(text);
+	json_decref(o);
+}
+
+/* Returns 0: as it should be, 1: not. */
+static int decode_line(json_t *line, unsigned number, const struct protocol *protocol, bool check)
+{
+	const json_t *exchanges = json_object_get(line, "exchanges");
+	const char *given = json_string_value(json_object_get(line, "name"));
+	struct protocol_options options = {0};
+	struct result r;
+	char name[128];
+	int status;
+
+	snprintf(name, sizeof(name), "%s", given ? given : "");
+	if (!given)
+		snprintf(name, sizeof(name), "line %u", number);
+	if (!json_is_array(exchanges)) {
+		r = (struct result){.protocol = protocol};
+		snprintf(r.error, sizeof(r.error), "the line has no list \"exchanges\"");
+	} else {
+		read_options(json_object_get(line, "options"), &options);
+		r = protocol ? decode_as(protocol, exchanges, &options)
+			     : decode_any(exchanges, json_string_value(json_object_get(line, "link")), &options);
+	}
+	if (check) {
+		status = check_line(name, line, &r) != 0;
+	} else {
+		print_result(name, &r);
+		bool reject = json_object_get(json_object_get(line, "expect"), "reject");
+		status = r.ok == reject;
+	}
+	result_free(&r);
+	return status;
+}
+
+static int malformed(unsigned number, const char *say)
+{
+	printf("{\"name\":\"line %u\",\"ok\":false,\"error\":\"%s\"}\n", number, say);
+	return 1;
+}
+
+int decode_file(const char *path, const struct protocol *protocol, bool check)
+{
+	FILE *in = strcmp(path, "-") ? fopen(path, "r") : stdin;
+	char *text = NULL;
+	size_t room = 0;
+	unsigned number = 0, lines = 0, wrong = 0;
+
+	if (!in) {
+		fprintf(stderr, "bmscope decode: %s: %s\n", path, strerror(errno));
+		return 2;
+	}
+	while (getline(&text, &room, in) > 0) {
+		json_error_t error;
+
+		number++;
+		if (!text[strspn(text, " \t\r\n")])
+			continue;
+		json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, &error);
+		lines++;
+		if (json_is_object(line))
+			wrong += (unsigned)decode_line(line, number, protocol, check);
+		else
+			wrong += (unsigned)malformed(number, "this line is no JSON object");
+		json_decref(line);
+	}
+	free(text);
+	if (in != stdin)
+		fclose(in);
+	if (check)
+		printf("%s: %u lines, %u right, %u wrong\n", path, lines, lines - wrong, wrong);
+	return wrong ? 1 : 0;
+}

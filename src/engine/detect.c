@@ -1,0 +1,696 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/detect.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	BUSY_GAP_MS = 25,     /* silence that ends a burst of bytes */
+	BUSY_MAX_MS = 400,    /* a line that never falls silent is not waited for longer */
+	REST_MS = 2000,       /* after the first patient sweep; doubles up to */
+	REST_MAX_MS = 10000,
+	LISTEN_MS = 6000,     /* a bus master's cycle is about 4.4 s (sheet jk-pb 9) */
+	LISTEN_ANSWERS = 2,
+	NEVER_MS = 60000,     /* detection closes the windows itself */
+};
+
+struct candidate {
+	const struct protocol *protocol;
+	struct device dev;
+	struct exchange x;
+	unsigned frames; /* whole frames in this sweep that were no answer */
+	bool heard;      /* listened to in this sweep, without success */
+	void *listen;
+	size_t hear_n;
+	uint8_t hear[EXCHANGE_INBOX];
+};
+
+struct step {
+	uint8_t candidate, row, line;
+	uint8_t address;
+	bool patient;
+};
+
+enum phase { PHASE_RESTING, PHASE_PROBING, PHASE_CONFIRMING, PHASE_LISTENING, PHASE_FOUND };
+
+struct detect {
+	struct detect_io io;
+	struct line_stats *stats;  /* of the port */
+	struct line_stats scratch; /* what the candidates count is of no interest to people */
+	struct protocol_options options;
+	const uint8_t *addresses;
+	unsigned address_count;
+	struct candidate *candidate;
+	unsigned candidate_count;
+
+	struct step *plan;
+	unsigned plan_count, plan_room, at;
+	unsigned sweep;
+	uint64_t started_ms;
+
+	enum phase phase;
+	struct candidate *asked; /* whose window is open, who is confirmed or listened to */
+	struct line line;        /* as set now; baud 0: not set */
+	bool window_open;
+	uint64_t sent_ms, window_end, busy_end, last_byte_ms, free_ms, rest_end;
+	size_t received; /* in this window */
+	char tx[48];
+	uint8_t sample[12];
+	unsigned confirm_at, confirm_try;
+	unsigned heard_answers;
+	bool listening;
+
+	struct attempt attempt[DETECT_MAX_ATTEMPTS];
+	unsigned attempt_count;
+};
+
+/* ---- candidates ---- */
+
+static void reset_device(struct detect *d, struct candidate *c, uint8_t address, uint8_t dialect)
+{
+	void *state = c->dev.state;
+
+	if (state)
+		memset(state, 0, c->protocol->state_size);
+	c->dev = (struct device){.protocol = c->protocol, .address = address, .dialect = dialect,
+				 .options = d->options, .state = state};
+}
+
+static bool speaks_on(const struct protocol *p, const struct line *line)
+{
+	for (const struct line *l = p->lines; l && l->baud; l++)
+		if (line_equal(l, line))
+			return true;
+	return false;
+}
+
+static bool anybody_spoke(const struct detect *d)
+{
+	for (unsigned i = 0; i < d->candidate_count; i++)
+		if (d->candidate[i].frames || d->candidate[i].heard)
+			return true;
+	return false;
+}
+
+/* ---- the plan of a sweep ---- */
+
+static bool plan_add(struct detect *d, struct step s)
+{
+	if (d->plan_count == d->plan_room) {
+		unsigned room = d->plan_room ? 2 * d->plan_room : 32;
+		struct step *plan = realloc(d->plan, room * sizeof(*plan));
+
+		if (!plan)
+			return false;
+		d->plan = plan;
+		d->plan_room = room;
+	}
+	d->plan[d->plan_count++] = s;
+	return true;
+}
+
+enum part { USUAL_ADDRESS, OTHER_ADDRESSES };
+
+static void plan_row(struct detect *d, unsigned c, unsigned row, unsigned line, bool patient, enum part part)
+{
+	const struct probe *p = &d->candidate[c].protocol->probes[row];
+	struct step s = {(uint8_t)c, (uint8_t)row, (uint8_t)line, p->address, patient && part == USUAL_ADDRESS};
+
+	if (d->address_count && p->last_address) {
+		for (unsigned i = 0; i < d->address_count && part == USUAL_ADDRESS; i++) {
+			s.address = d->addresses[i];
+			plan_add(d, s);
+		}
+		return;
+	}
+	if (part == USUAL_ADDRESS) {
+		plan_add(d, s);
+		return;
+	}
+	for (unsigned a = p->address + 1u; a <= p->last_address; a++) {
+		s.address = (uint8_t)a;
+		plan_add(d, s);
+	}
+}
+
+/* All rows of one pass on one line. */
+static void plan_line(struct detect *d, const struct line *line, unsigned pass, bool patient, enum part part)
+{
+	for (unsigned c = 0; c < d->candidate_count; c++) {
+		const struct protocol *p = d->candidate[c].protocol;
+
+		for (unsigned l = 0; p->lines[l].baud && (patient || l == 0); l++) {
+			if (!line_equal(&p->lines[l], line))
+				continue;
+			for (unsigned r = 0; r < p->probe_count; r++)
+				if (patient || p->probes[r].pass == pass)
+					plan_row(d, c, r, l, patient, part);
+		}
+	}
+}
+
+/* Lines in the order of the most common protocol on them, so that the speed changes rarely. */
+static void plan_pass(struct detect *d, unsigned pass, bool patient, enum part part)
+{
+	struct line done[32];
+	unsigned n = 0;
+
+	for (unsigned c = 0; c < d->candidate_count; c++) {
+		const struct line *l = d->candidate[c].protocol->lines;
+
+		for (; l->baud; l++) {
+			unsigned i = 0;
+
+			while (i < n && !line_equal(&done[i], l))
+				i++;
+			if (i < n || n == sizeof(done) / sizeof(done[0]))
+				continue;
+			done[n++] = *l;
+			plan_line(d, l, pass, patient, part);
+		}
+	}
+}
+
+static void plan_sweep(struct detect *d)
+{
+	d->plan_count = 0;
+	d->at = 0;
+	for (unsigned i = 0; i < d->candidate_count; i++) {
+		d->candidate[i].frames = 0;
+		d->candidate[i].heard = false;
+	}
+	if (d->sweep == DETECT_QUICK) {
+		plan_pass(d, 0, false, USUAL_ADDRESS);
+		plan_pass(d, 1, false, USUAL_ADDRESS);
+	} else {
+		plan_pass(d, 0, true, USUAL_ADDRESS);
+		plan_pass(d, 0, true, OTHER_ADDRESSES);
+	}
+}
+
+/* ---- reporting ---- */
+
+__attribute__((format(printf, 3, 4))) static void note_attempt(struct detect *d, uint64_t now_ms, const char *say, ...)
+{
+	va_list args;
+
+	if (d->attempt_count == DETECT_MAX_ATTEMPTS) {
+		memmove(d->attempt, d->attempt + 1, sizeof(d->attempt) - sizeof(d->attempt[0]));
+		d->attempt_count--;
+	}
+	struct attempt *a = &d->attempt[d->attempt_count++];
+
+	*a = (struct attempt){
+		.protocol = d->asked->protocol,
+		.line = d->line,
+		.address = d->asked->dev.address,
+		.sweep = d->sweep,
+		.ms = (uint32_t)(now_ms - d->sent_ms),
+		.received = d->received,
+	};
+	memcpy(a->tx, d->tx, sizeof(a->tx));
+	va_start(args, say);
+	vsnprintf(a->say, sizeof(a->say), say, args);
+	va_end(args);
+}
+
+static void note_silence(struct detect *d, uint64_t now_ms)
+{
+	const struct exchange *x = &d->asked->x;
+	size_t n = d->received < sizeof(d->sample) ? d->received : sizeof(d->sample);
+	char hex[2 * sizeof(d->sample) + 3];
+
+	bytes_hex((struct bytes){d->sample, n}, hex, sizeof(hex));
+	if (x->why)
+		note_attempt(d, now_ms, "rejected: %s", x->why);
+	else if (x->echoed && !x->received)
+		note_attempt(d, now_ms, "only our own bytes came back (adapter with echo, or a sleeping BMS)");
+	else if (d->received)
+		note_attempt(d, now_ms, "%zu bytes, none of this protocol: %s%s", d->received, hex,
+			     n < d->received ? ".." : "");
+	else
+		note_attempt(d, now_ms, "silence");
+}
+
+/* ---- asking ---- */
+
+static void send_request(struct detect *d, struct request *request, uint32_t window_ms, uint64_t now_ms)
+{
+	uint32_t wire_ms = line_wire_ms(&d->line, request->n);
+
+	exchange_begin(&d->asked->x, &d->asked->dev, request, &d->scratch, now_ms, wire_ms);
+	d->sent_ms = now_ms;
+	d->window_end = now_ms + wire_ms + window_ms;
+	d->busy_end = d->window_end + BUSY_MAX_MS;
+	d->free_ms = now_ms + wire_ms + d->asked->protocol->timing.pause_ms;
+	d->received = 0;
+	d->window_open = true;
+	bytes_hex((struct bytes){request->tx, request->n}, d->tx, sizeof(d->tx));
+	d->stats->bytes_out += request->n;
+	d->stats->requests++;
+	d->io.send(d->io.ctx, request);
+}
+
+static void set_line(struct detect *d, const struct line *line)
+{
+	if (line_equal(&d->line, line))
+		return;
+	d->line = *line;
+	d->io.set_line(d->io.ctx, line);
+	for (unsigned i = 0; i < d->candidate_count; i++) {
+		d->candidate[i].x.state = EXCHANGE_IDLE;
+		d->candidate[i].hear_n = 0;
+	}
+}
+
+/* Two requests of one protocol keep its pause; another protocol need not care about a silent one. */
+static bool must_pause(const struct detect *d, const struct candidate *next, uint64_t now_ms)
+{
+	return d->asked == next && now_ms < d->free_ms;
+}
+
+static void next_sweep(struct detect *d, uint64_t now_ms)
+{
+	uint64_t rest = 0;
+
+	if (d->sweep > DETECT_QUICK) {
+		unsigned doublings = d->sweep - 1 < 8 ? d->sweep - 1 : 8;
+
+		rest = (uint64_t)REST_MS << doublings;
+		if (rest > REST_MAX_MS)
+			rest = REST_MAX_MS;
+	}
+	d->sweep++;
+	d->asked = NULL;
+	d->phase = PHASE_RESTING;
+	d->rest_end = now_ms + rest;
+}
+
+static void probe_next(struct detect *d, uint64_t now_ms)
+{
+	while (d->at < d->plan_count) {
+		const struct step *s = &d->plan[d->at];
+		struct candidate *c = &d->candidate[s->candidate];
+		const struct probe *row = &c->protocol->probes[s->row];
+		struct request request;
+
+		if (row->only_when_silent && anybody_spoke(d)) {
+			d->at++;
+			continue;
+		}
+		if (must_pause(d, c, now_ms))
+			return;
+		d->at++;
+		reset_device(d, c, s->address, row->dialect);
+		set_line(d, &c->protocol->lines[s->line]);
+		if (!c->protocol->encode(&c->dev, row->code, row->arg, &request))
+			continue;
+		d->asked = c;
+		d->phase = PHASE_PROBING;
+		uint32_t window = s->patient ? request.first_ms : row->window_ms;
+		request.first_ms = NEVER_MS;
+		send_request(d, &request, window, now_ms);
+		return;
+	}
+	next_sweep(d, now_ms);
+}
+
+static void confirm_next(struct detect *d, uint64_t now_ms)
+{
+	struct candidate *c = d->asked;
+	struct request request;
+
+	if (now_ms < d->free_ms)
+		return;
+	if (d->confirm_at < c->protocol->confirm_count &&
+	    c->protocol->encode(&c->dev, c->protocol->confirm[d->confirm_at], 0, &request)) {
+		send_request(d, &request, request.first_ms, now_ms);
+		return;
+	}
+	const char *why = "it is no such device";
+
+	d->window_open = false;
+	if (c->protocol->plausible(&c->dev, &why)) {
+		note_attempt(d, now_ms, "confirmed");
+		d->phase = PHASE_FOUND;
+		return;
+	}
+	note_attempt(d, now_ms, "answers, but %s", why);
+	c->frames++;
+	d->phase = PHASE_PROBING;
+	probe_next(d, now_ms);
+}
+
+static void start_confirming(struct detect *d, struct candidate *c, uint64_t now_ms)
+{
+	d->asked = c;
+	note_attempt(d, now_ms, "answers");
+	d->phase = PHASE_CONFIRMING;
+	d->window_open = false;
+	d->confirm_at = d->confirm_try = 0;
+	c->hear_n = 0;
+	d->free_ms = now_ms + c->protocol->timing.pause_ms;
+	confirm_next(d, now_ms);
+}
+
+/* ---- listening to somebody else's exchanges ---- */
+
+static void heard_answer(struct detect *d, struct candidate *c, const struct request *as, struct bytes frame,
+			 uint64_t now_ms)
+{
+	const char *why = NULL;
+
+	if (c->dev.address != as->address || !d->heard_answers)
+		reset_device(d, c, as->address, as->dialect);
+	if (c->protocol->take(&c->dev, as, frame, &why) != FRAME_ANSWER)
+		return;
+	d->heard_answers++;
+	if (d->heard_answers >= LISTEN_ANSWERS && c->protocol->plausible(&c->dev, &why)) {
+		note_attempt(d, now_ms, "overheard: this bus has a master, bmscope only listens");
+		d->listening = true;
+		d->phase = PHASE_FOUND;
+	}
+}
+
+static void hear(struct detect *d, struct candidate *c, uint64_t now_ms)
+{
+	while (c->hear_n && d->phase != PHASE_FOUND) {
+		struct bytes in = {c->hear, c->hear_n};
+		struct request as;
+		const char *why = NULL;
+		int n = c->protocol->find_frame(NULL, in, false, &why);
+
+		if (n == 0)
+			return;
+		enum heard heard = HEARD_NOTHING;
+		if (n > 0)
+			heard = c->protocol->overhear(c->listen, bytes_sub(in, 0, (size_t)n), &as);
+		if (heard != HEARD_NOTHING && d->phase == PHASE_PROBING && !c->heard) {
+			d->asked = c;
+			d->phase = PHASE_LISTENING;
+			d->heard_answers = 0;
+			d->window_end = now_ms + LISTEN_MS;
+		}
+		if (heard == HEARD_ANSWER && d->phase == PHASE_LISTENING && d->asked == c)
+			heard_answer(d, c, &as, bytes_sub(in, 0, (size_t)n), now_ms);
+		size_t size = (size_t)(n < 0 ? -n : n);
+		if (size > c->hear_n)
+			size = c->hear_n;
+		c->hear_n -= size;
+		memmove(c->hear, c->hear + size, c->hear_n);
+	}
+}
+
+static void listen_to(struct detect *d, struct candidate *c, struct bytes b, uint64_t now_ms)
+{
+	if (!c->protocol->overhear)
+		return;
+	if (b.n > sizeof(c->hear) - c->hear_n)
+		c->hear_n = 0;
+	b = bytes_sub(b, 0, sizeof(c->hear));
+	memcpy(c->hear + c->hear_n, b.p, b.n);
+	c->hear_n += b.n;
+	/* While its own answer may be coming, that is not somebody else's. */
+	if (!(d->window_open && d->asked == c && d->phase == PHASE_PROBING))
+		hear(d, c, now_ms);
+}
+
+/* ---- the machine ---- */
+
+static void close_window(struct detect *d, uint64_t now_ms)
+{
+	struct candidate *c = d->asked;
+
+	note_silence(d, now_ms);
+	d->window_open = false;
+	if (c->protocol->overhear)
+		hear(d, c, now_ms);
+	if (d->phase == PHASE_PROBING)
+		probe_next(d, now_ms);
+}
+
+/* Looks at how the candidates' exchanges stand after bytes or time. */
+static void review(struct detect *d, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < d->candidate_count && d->phase == PHASE_PROBING; i++) {
+		struct candidate *c = &d->candidate[i];
+
+		if (c->x.state == EXCHANGE_ANSWERED) {
+			c->x.state = EXCHANGE_IDLE;
+			start_confirming(d, c, now_ms);
+			return;
+		}
+		if (c->x.state != EXCHANGE_REFUSED)
+			continue;
+		c->x.state = EXCHANGE_IDLE;
+		c->frames++;
+		if (c != d->asked)
+			continue;
+		note_attempt(d, now_ms, "answers, but refuses: %s", c->x.why ? c->x.why : "no reason given");
+		d->window_open = false;
+		d->free_ms = now_ms + c->protocol->timing.pause_ms;
+		probe_next(d, now_ms);
+		return;
+	}
+}
+
+static void review_confirmation(struct detect *d, uint64_t now_ms)
+{
+	struct candidate *c = d->asked;
+
+	if (c->x.state == EXCHANGE_WAITING || !d->window_open)
+		return;
+	d->window_open = false;
+	d->free_ms = now_ms + c->protocol->timing.pause_ms;
+	if (c->x.state == EXCHANGE_ANSWERED) {
+		d->confirm_at++;
+		d->confirm_try = 0;
+	} else if (++d->confirm_try >= c->protocol->timing.tries) {
+		note_attempt(d, now_ms, "answered once, but not when asked more: %s",
+			     c->x.state == EXCHANGE_REFUSED && c->x.why ? c->x.why : c->x.error);
+		c->frames++;
+		d->phase = PHASE_PROBING;
+		probe_next(d, now_ms);
+		return;
+	}
+	confirm_next(d, now_ms);
+}
+
+void detect_receive(struct detect *d, struct bytes b, uint64_t now_ms)
+{
+	if (d->phase == PHASE_FOUND)
+		return;
+	d->stats->bytes_in += b.n;
+	d->last_byte_ms = now_ms;
+	for (size_t i = 0; i < b.n && d->received + i < sizeof(d->sample); i++)
+		d->sample[d->received + i] = b.p[i];
+	d->received += b.n;
+	if (d->phase == PHASE_CONFIRMING) {
+		exchange_receive(&d->asked->x, b, now_ms);
+		review_confirmation(d, now_ms);
+		return;
+	}
+	for (unsigned i = 0; i < d->candidate_count; i++)
+		if (d->candidate[i].x.state == EXCHANGE_WAITING)
+			exchange_receive(&d->candidate[i].x, b, now_ms);
+	review(d, now_ms);
+	for (unsigned i = 0; i < d->candidate_count; i++)
+		if ((d->phase == PHASE_PROBING || d->phase == PHASE_LISTENING || d->phase == PHASE_RESTING) &&
+		    speaks_on(d->candidate[i].protocol, &d->line))
+			listen_to(d, &d->candidate[i], b, now_ms);
+}
+
+void detect_tick(struct detect *d, uint64_t now_ms)
+{
+	switch (d->phase) {
+	case PHASE_FOUND:
+		return;
+	case PHASE_RESTING:
+		if (now_ms < d->rest_end)
+			return;
+		plan_sweep(d);
+		probe_next(d, now_ms);
+		return;
+	case PHASE_CONFIRMING:
+		if (!d->window_open) {
+			confirm_next(d, now_ms);
+			return;
+		}
+		exchange_tick(&d->asked->x, now_ms);
+		review_confirmation(d, now_ms);
+		return;
+	case PHASE_LISTENING:
+		if (now_ms < d->window_end)
+			return;
+		note_attempt(d, now_ms, "another master speaks here, but no device answers it");
+		d->asked->heard = true;
+		d->phase = PHASE_PROBING;
+		probe_next(d, now_ms);
+		return;
+	case PHASE_PROBING:
+		break;
+	}
+	for (unsigned i = 0; i < d->candidate_count; i++)
+		exchange_tick(&d->candidate[i].x, now_ms);
+	review(d, now_ms);
+	if (d->phase != PHASE_PROBING)
+		return;
+	bool busy = d->received && now_ms < d->last_byte_ms + BUSY_GAP_MS && now_ms < d->busy_end;
+
+	if (!d->window_open)
+		probe_next(d, now_ms);
+	else if (now_ms >= d->window_end && !busy)
+		close_window(d, now_ms);
+}
+
+static uint64_t probing_deadline(const struct detect *d)
+{
+	uint64_t deadline = UINT64_MAX;
+
+	if (!d->window_open)
+		return d->free_ms;
+	for (unsigned i = 0; i < d->candidate_count; i++) {
+		uint64_t x = exchange_deadline(&d->candidate[i].x);
+
+		if (x < deadline)
+			deadline = x;
+	}
+	uint64_t window = d->window_end;
+	if (d->received && d->last_byte_ms + BUSY_GAP_MS > window)
+		window = d->last_byte_ms + BUSY_GAP_MS;
+	if (window > d->busy_end)
+		window = d->busy_end;
+	return window < deadline ? window : deadline;
+}
+
+uint64_t detect_deadline(const struct detect *d)
+{
+	switch (d->phase) {
+	case PHASE_RESTING:
+		return d->rest_end;
+	case PHASE_PROBING:
+		return probing_deadline(d);
+	case PHASE_CONFIRMING:
+		return d->window_open ? exchange_deadline(&d->asked->x) : d->free_ms;
+	case PHASE_LISTENING:
+		return d->window_end;
+	case PHASE_FOUND:
+		break;
+	}
+	return UINT64_MAX;
+}
+
+/* ---- life ---- */
+
+struct detect *detect_new(const struct protocol *const *protocols, const struct protocol *first,
+			  const uint8_t *addresses, unsigned address_count, const struct protocol_options *options,
+			  struct detect_io io, struct line_stats *stats)
+{
+	struct detect *d = calloc(1, sizeof(*d));
+	unsigned n = 0;
+
+	if (!d)
+		return NULL;
+	while (protocols[n])
+		n++;
+	d->candidate = calloc(n ? n : 1, sizeof(*d->candidate));
+	if (!d->candidate) {
+		free(d);
+		return NULL;
+	}
+	d->io = io;
+	d->stats = stats;
+	d->addresses = addresses;
+	d->address_count = address_count;
+	if (options)
+		d->options = *options;
+	for (int pass = 0; pass < 2; pass++) { /* the remembered one comes first */
+		for (unsigned i = 0; i < n; i++) {
+			if ((protocols[i] == first) != (pass == 0))
+				continue;
+			struct candidate *c = &d->candidate[d->candidate_count++];
+
+			c->protocol = protocols[i];
+			c->listen = c->protocol->listen_size ? calloc(1, c->protocol->listen_size) : NULL;
+			if (!device_init(&c->dev, c->protocol, 0, 0, options) ||
+			    (c->protocol->listen_size && !c->listen)) {
+				detect_free(d);
+				return NULL;
+			}
+		}
+	}
+	return d;
+}
+
+void detect_free(struct detect *d)
+{
+	if (!d)
+		return;
+	for (unsigned i = 0; i < d->candidate_count; i++) {
+		device_free(&d->candidate[i].dev);
+		free(d->candidate[i].listen);
+	}
+	free(d->candidate);
+	free(d->plan);
+	free(d);
+}
+
+void detect_start(struct detect *d, uint64_t now_ms)
+{
+	d->started_ms = now_ms;
+	d->sweep = DETECT_QUICK;
+	d->phase = PHASE_RESTING;
+	d->rest_end = now_ms;
+	detect_tick(d, now_ms);
+}
+
+enum detect_state detect_state(const struct detect *d)
+{
+	return d->phase == PHASE_FOUND ? DETECT_FOUND : DETECT_RUNNING;
+}
+
+struct device detect_take(struct detect *d, bool *listening)
+{
+	struct device dev = d->asked->dev;
+
+	d->asked->dev.state = NULL;
+	*listening = d->listening;
+	return dev;
+}
+
+struct detect_progress detect_progress(const struct detect *d, uint64_t now_ms)
+{
+	struct detect_progress p = {
+		.sweep = d->sweep,
+		.step = d->at,
+		.steps = d->plan_count,
+		.confirming = d->phase == PHASE_CONFIRMING,
+		.started_ms = d->started_ms,
+	};
+
+	if (d->asked && d->phase != PHASE_RESTING) {
+		p.protocol = d->asked->protocol;
+		p.address = d->asked->dev.address;
+	}
+	if (d->phase == PHASE_PROBING && d->window_end > now_ms)
+		p.sweep_left_ms = (uint32_t)(d->window_end - now_ms);
+	for (unsigned i = d->at; i < d->plan_count; i++) {
+		const struct protocol *q = d->candidate[d->plan[i].candidate].protocol;
+
+		p.sweep_left_ms += d->plan[i].patient ? q->timing.first_ms : q->probes[d->plan[i].row].window_ms;
+	}
+	return p;
+}
+
+unsigned detect_sweeps(const struct detect *d)
+{
+	return d->sweep;
+}
+
+unsigned detect_attempts(const struct detect *d, const struct attempt **out)
+{
+	*out = d->attempt;
+	return d->attempt_count;
+}

@@ -1,0 +1,703 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "protocols/procedure.h"
+
+enum {
+	LOST_AFTER = 3,          /* failed polls in a row */
+	LOST_RETRY_MS = 5000,    /* a silent pack on a shared cable must not cost the others much */
+	OPTIONAL_MISSES = 2,     /* silences after which an optional row is not asked again */
+	COMMAND_TRIES = 2,       /* a write is repeated at most once (sheet modbus-rtu 7) */
+	SCAN_AGAIN_MS = 5000,    /* one absent address is asked so often once all have been */
+	MISSED_AGAIN_MS = 60000, /* an optional row that stayed silent is asked again so much later */
+	SLACK_MAX_MS = 2000,     /* how far a slow device may stretch the first timeout */
+};
+
+enum work { WORK_NONE, WORK_POLL, WORK_COMMAND, WORK_SCAN };
+
+struct session {
+	const struct protocol *protocol;
+	struct line line;
+	bool listening;
+	uint32_t poll_ms;
+	const uint8_t *addresses;
+	unsigned address_count;
+	struct session_io io;
+	struct line_stats *stats;
+
+	struct session_pack pack[SESSION_MAX_PACKS];
+	unsigned pack_count;
+	uint64_t heard_ms; /* the last answer of any pack */
+
+	/* the request in flight */
+	struct exchange x;
+	enum work work;
+	unsigned at;   /* pack */
+	unsigned row;  /* of WORK_POLL */
+	unsigned tries;
+	uint64_t free_ms;  /* no request before */
+	bool quieting;     /* waiting out a late reply until free_ms */
+	uint32_t slack_ms; /* added to first_ms: this device has been seen to be slow */
+
+	/* the pack whose cycle is under way; SESSION_MAX_PACKS: none */
+	unsigned cycling;
+
+	struct {
+		bool active;
+		unsigned pack;
+		struct command command;
+		struct procedure procedure;
+		struct next next;
+		bool step_open; /* next is to be carried out */
+		uint64_t wait_end;
+	} command;
+
+	/* looking for further packs */
+	struct device scan_dev;
+	unsigned scan_next; /* address */
+	bool scanned_all;
+	uint64_t scan_due, scan_last;
+
+	/* listening */
+	void *listen;
+	size_t hear_n;
+	uint8_t hear[EXCHANGE_INBOX];
+};
+
+/* ---- packs ---- */
+
+static struct session_pack *add_pack(struct session *s, struct device dev, uint64_t now_ms)
+{
+	if (s->pack_count == SESSION_MAX_PACKS) {
+		device_free(&dev);
+		return NULL;
+	}
+	struct session_pack *p = &s->pack[s->pack_count];
+
+	*p = (struct session_pack){.dev = dev, .index = s->pack_count, .next_poll = now_ms};
+	s->pack_count++;
+	s->io.found(s->io.ctx, p, now_ms);
+	return p;
+}
+
+static struct session_pack *pack_at(struct session *s, uint8_t address)
+{
+	for (unsigned i = 0; i < s->pack_count; i++)
+		if (s->pack[i].dev.address == address)
+			return &s->pack[i];
+	return NULL;
+}
+
+/* What was asked once is asked again after a loss: it may be another device by then. */
+static void forget_rows(struct session_pack *p)
+{
+	memset(p->row, 0, sizeof(p->row));
+}
+
+static void note_good(struct session *s, struct session_pack *p, uint64_t now_ms)
+{
+	p->failures = 0;
+	p->lost = false;
+	p->error[0] = 0;
+	p->good_ms = now_ms;
+	p->poll_ms = now_ms - p->cycle_start;
+	s->io.reading(s->io.ctx, p, now_ms);
+}
+
+static void note_missed(struct session *s, struct session_pack *p, const char *error, uint64_t now_ms)
+{
+	snprintf(p->error, sizeof(p->error), "%s", error);
+	p->failures++;
+	if (p->failures >= LOST_AFTER && !p->lost) {
+		p->lost = true;
+		p->identified = false;
+		forget_rows(p);
+	}
+	if (p->lost)
+		p->next_poll = now_ms + LOST_RETRY_MS;
+	s->io.missed(s->io.ctx, p, now_ms);
+}
+
+/* ---- sending ---- */
+
+static void send_request(struct session *s, struct device *dev, struct request *request, uint64_t now_ms)
+{
+	uint32_t wire_ms = line_wire_ms(&s->line, request->n);
+
+	if (!request->no_reply)
+		request->first_ms = (uint16_t)(request->first_ms + s->slack_ms);
+	exchange_begin(&s->x, dev, request, s->stats, now_ms, wire_ms);
+	s->quieting = false;
+	s->io.send(s->io.ctx, request);
+}
+
+/* ---- poll cycles ---- */
+
+static bool row_due(const struct session_pack *p, unsigned row, uint64_t now_ms)
+{
+	const struct poll *poll = &p->dev.protocol->polls[row];
+
+	return !p->row[row].unsupported && now_ms >= p->row[row].due && (!poll->wanted || poll->wanted(&p->dev));
+}
+
+static bool identified(const struct session_pack *p)
+{
+	const struct protocol *protocol = p->dev.protocol;
+
+	for (unsigned r = 0; r < protocol->poll_count; r++)
+		if (protocol->polls[r].every_ms == ONCE && p->row[r].misses < OPTIONAL_MISSES &&
+		    row_due(p, r, UINT64_MAX - 1))
+			return false;
+	return true;
+}
+
+static void start_cycle(struct session *s, unsigned pack, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[pack];
+
+	s->cycling = pack;
+	p->cycle_start = now_ms;
+	p->optional_failed = false;
+	p->published = false;
+	for (unsigned r = 0; r < s->protocol->poll_count; r++)
+		p->row[r].in_cycle = row_due(p, r, now_ms);
+	/* From the time it was due, not from now, or the interval would grow by every delay. */
+	p->next_poll += s->poll_ms;
+	if (p->next_poll <= now_ms)
+		p->next_poll = now_ms + s->poll_ms / 4;
+}
+
+static bool required_left(const struct session_pack *p)
+{
+	const struct protocol *protocol = p->dev.protocol;
+
+	for (unsigned r = 0; r < protocol->poll_count; r++)
+		if (p->row[r].in_cycle && protocol->polls[r].required)
+			return true;
+	return false;
+}
+
+static void end_cycle(struct session *s, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->cycling];
+	bool was = p->identified;
+
+	s->cycling = SESSION_MAX_PACKS;
+	p->identified = identified(p);
+	if (p->identified && !was)
+		s->io.reading(s->io.ctx, p, now_ms);
+}
+
+static void fail_cycle(struct session *s, const char *error, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->cycling];
+
+	s->cycling = SESSION_MAX_PACKS;
+	note_missed(s, p, error, now_ms);
+}
+
+/* The next row of the cycle under way: required ones first. False: the cycle is over. */
+static bool send_row(struct session *s, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->cycling];
+	struct request request;
+
+	for (int required = 1; required >= 0; required--) {
+		for (unsigned r = 0; r < s->protocol->poll_count; r++) {
+			const struct poll *row = &s->protocol->polls[r];
+
+			if (!p->row[r].in_cycle || row->required != (bool)required)
+				continue;
+			if (!required && p->optional_failed)
+				continue;
+			if (!s->protocol->encode(&p->dev, row->code, row->arg, &request)) {
+				p->row[r].in_cycle = false;
+				p->row[r].unsupported = true;
+				continue;
+			}
+			s->work = WORK_POLL;
+			s->at = s->cycling;
+			s->row = r;
+			send_request(s, &p->dev, &request, now_ms);
+			return true;
+		}
+	}
+	end_cycle(s, now_ms);
+	return false;
+}
+
+static void row_answered(struct session *s, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->at];
+	const struct poll *row = &s->protocol->polls[s->row];
+
+	s->tries = 0;
+	p->row[s->row].in_cycle = false;
+	p->row[s->row].misses = 0;
+	p->row[s->row].due = row->every_ms == ONCE ? UINT64_MAX : p->cycle_start + row->every_ms;
+	if (!p->published && !required_left(p)) {
+		p->published = true;
+		note_good(s, p, now_ms);
+	}
+}
+
+static void optional_not_answered(struct session *s, struct session_pack *p, bool refused, uint64_t now_ms)
+{
+	p->row[s->row].in_cycle = false;
+	p->row[s->row].unsupported = refused;
+	p->optional_failed = !refused;
+	if (p->row[s->row].misses < UINT8_MAX)
+		p->row[s->row].misses++;
+	p->row[s->row].due = now_ms + (p->row[s->row].misses < OPTIONAL_MISSES
+					       ? s->poll_ms
+					       : (uint64_t)MISSED_AGAIN_MS * p->row[s->row].misses);
+}
+
+static void row_not_answered(struct session *s, const char *error, bool refused, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->at];
+	bool required = s->protocol->polls[s->row].required;
+	unsigned tries = p->lost || !required ? 1 : s->protocol->timing.tries;
+
+	if (!refused && ++s->tries < tries)
+		return; /* the row is still in the cycle: asked again */
+	s->tries = 0;
+	if (required)
+		fail_cycle(s, error, now_ms);
+	else
+		optional_not_answered(s, p, refused, now_ms);
+}
+
+/* ---- commands ---- */
+
+int session_command(struct session *s, unsigned pack, const struct command *command, const struct wall_time *now)
+{
+	if (s->listening)
+		return -EPERM;
+	if (s->command.active || pack >= s->pack_count)
+		return -EBUSY;
+	memset(&s->command, 0, sizeof(s->command));
+	s->command.active = true;
+	s->command.pack = pack;
+	s->command.command = *command;
+	s->command.procedure.command = &s->command.command;
+	s->command.procedure.now = *now;
+	return 0;
+}
+
+static void command_ended(struct session *s, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->command.pack];
+
+	s->command.active = false;
+	/* What the command changed shows in the next cycle: now, with everything that is asked rarely. */
+	for (unsigned r = 0; r < s->protocol->poll_count; r++)
+		if (s->protocol->polls[r].every_ms != ONCE)
+			p->row[r].due = 0;
+	p->next_poll = now_ms;
+	s->io.command_done(s->io.ctx, p, &s->command.command, &s->command.next.outcome, now_ms);
+}
+
+/* Carries on with the command. True: a request went out. */
+static bool run_command(struct session *s, uint64_t now_ms)
+{
+	struct session_pack *p = &s->pack[s->command.pack];
+	struct next *next = &s->command.next;
+
+	for (;;) {
+		if (!s->command.step_open) {
+			procedure_next(&p->dev, &s->command.procedure, next);
+			s->command.step_open = true;
+			s->command.wait_end = now_ms + next->wait_ms;
+			s->tries = 0;
+		}
+		if (next->what == NEXT_END) {
+			command_ended(s, now_ms);
+			return false;
+		}
+		if (next->what == NEXT_SEND) {
+			struct request request = next->request;
+
+			s->work = WORK_COMMAND;
+			s->at = s->command.pack;
+			send_request(s, &p->dev, &request, now_ms);
+			return true;
+		}
+		if (now_ms < s->command.wait_end)
+			return false;
+		s->command.step_open = false;
+		procedure_waited(&s->command.procedure);
+	}
+}
+
+static void command_answered(struct session *s)
+{
+	enum step_result result = s->x.state == EXCHANGE_ANSWERED  ? STEP_ANSWERED
+				  : s->x.state == EXCHANGE_REFUSED ? STEP_REFUSED
+								   : STEP_SILENT;
+
+	if (result == STEP_SILENT && ++s->tries < COMMAND_TRIES)
+		return; /* the step stays open: sent again */
+	s->command.step_open = false;
+	procedure_answered(&s->command.procedure, result, s->x.why);
+}
+
+static bool command_waits(const struct session *s, uint64_t now_ms)
+{
+	return s->command.step_open && s->command.next.what == NEXT_WAIT && now_ms < s->command.wait_end;
+}
+
+/* ---- further packs on the cable ---- */
+
+static bool scans(const struct session *s)
+{
+	return s->protocol->last_address && !s->listening && s->pack_count < SESSION_MAX_PACKS &&
+	       !(s->protocol->point_to_point >> s->pack[0].dev.dialect & 1);
+}
+
+static bool scan_is_due(const struct session *s, uint64_t now_ms)
+{
+	return scans(s) && now_ms >= s->scan_due;
+}
+
+static uint8_t scan_address(const struct session *s, unsigned i)
+{
+	return s->address_count ? s->addresses[i] : (uint8_t)(s->protocol->first_address + i);
+}
+
+static unsigned scan_count(const struct session *s)
+{
+	return s->address_count ? s->address_count : s->protocol->last_address - s->protocol->first_address + 1u;
+}
+
+static bool send_scan(struct session *s, uint64_t now_ms)
+{
+	struct request request;
+	unsigned n = scan_count(s);
+
+	for (unsigned tried = 0; tried < n; tried++) {
+		uint8_t address = scan_address(s, s->scan_next);
+
+		if (++s->scan_next >= n) {
+			s->scan_next = 0;
+			s->scanned_all = true;
+		}
+		if (pack_at(s, address))
+			continue;
+		void *state = s->scan_dev.state;
+		const struct device *model = &s->pack[0].dev;
+
+		if (state)
+			memset(state, 0, s->protocol->state_size);
+		s->scan_dev = (struct device){.protocol = s->protocol, .address = address, .dialect = model->dialect,
+					      .options = model->options, .state = state};
+		if (!s->protocol->encode(&s->scan_dev, s->protocol->polls[0].code, s->protocol->polls[0].arg, &request))
+			continue;
+		request.first_ms = s->protocol->timing.scan_ms;
+		s->work = WORK_SCAN;
+		s->scan_last = now_ms;
+		send_request(s, &s->scan_dev, &request, now_ms);
+		return true;
+	}
+	s->scan_due = now_ms + SCAN_AGAIN_MS; /* every address has its pack */
+	return false;
+}
+
+static void scan_answered(struct session *s, uint64_t now_ms)
+{
+	const char *why = NULL;
+
+	s->scan_due = s->scanned_all ? now_ms + SCAN_AGAIN_MS : now_ms;
+	if (s->x.state != EXCHANGE_ANSWERED || !reading_plausible(&s->scan_dev.reading, &why))
+		return;
+	struct device dev = s->scan_dev;
+
+	if (!device_init(&s->scan_dev, s->protocol, 0, dev.dialect, &dev.options)) {
+		s->scan_dev = dev;
+		return;
+	}
+	add_pack(s, dev, now_ms);
+}
+
+/* ---- the machine ---- */
+
+static void finished(struct session *s, uint64_t now_ms)
+{
+	bool failed = s->x.state == EXCHANGE_FAILED;
+	enum work work = s->work;
+
+	s->work = WORK_NONE;
+	s->free_ms = now_ms + s->protocol->timing.pause_ms;
+	if (!failed)
+		s->heard_ms = now_ms;
+	/* A reply that is only late must not meet the next request. */
+	if (failed && work != WORK_SCAN) {
+		s->free_ms = now_ms + s->protocol->timing.late_ms;
+		s->quieting = true;
+	}
+	switch (work) {
+	case WORK_POLL:
+		if (s->x.state == EXCHANGE_ANSWERED)
+			row_answered(s, now_ms);
+		else
+			row_not_answered(s, failed ? s->x.error : s->x.why ? s->x.why : "refused", !failed, now_ms);
+		break;
+	case WORK_COMMAND:
+		command_answered(s);
+		break;
+	case WORK_SCAN:
+		scan_answered(s, now_ms);
+		break;
+	case WORK_NONE:
+		break;
+	}
+}
+
+static int earliest_poll(const struct session *s)
+{
+	int best = -1;
+
+	for (unsigned i = 0; i < s->pack_count; i++)
+		if (best < 0 || s->pack[i].next_poll < s->pack[best].next_poll)
+			best = (int)i;
+	return best;
+}
+
+/* Chooses what to do on a free line. True: a request went out. */
+static bool work_on(struct session *s, uint64_t now_ms)
+{
+	/* A command comes first, but a cycle that has begun is finished before it. */
+	if (s->command.active && s->cycling == SESSION_MAX_PACKS && run_command(s, now_ms))
+		return true;
+	if (s->command.active && s->cycling == SESSION_MAX_PACKS)
+		return false; /* it waits for its time; a poll between its steps could undo what it knows */
+	if (s->cycling != SESSION_MAX_PACKS) {
+		if (send_row(s, now_ms))
+			return true;
+		return work_on(s, now_ms);
+	}
+	/* On a cable that is never idle, scanning still gets its turn now and then. */
+	if (scan_is_due(s, now_ms) && now_ms > s->scan_last + SCAN_AGAIN_MS && send_scan(s, now_ms))
+		return true;
+	int next = earliest_poll(s);
+	if (next >= 0 && s->pack[next].next_poll <= now_ms) {
+		start_cycle(s, (unsigned)next, now_ms);
+		s->tries = 0;
+		return send_row(s, now_ms);
+	}
+	if (!scan_is_due(s, now_ms))
+		return false;
+	uint32_t cost = s->protocol->timing.scan_ms + s->protocol->timing.pause_ms;
+	if (next < 0 || s->pack[next].next_poll > now_ms + cost)
+		return send_scan(s, now_ms);
+	s->scan_due = s->pack[next].next_poll + 1;
+	return false;
+}
+
+static void hear(struct session *s, uint64_t now_ms)
+{
+	while (s->hear_n) {
+		struct bytes in = {s->hear, s->hear_n};
+		struct request as;
+		const char *why = NULL;
+		int n = s->protocol->find_frame(NULL, in, false, &why);
+
+		if (n == 0)
+			return;
+		if (n < 0 && why)
+			s->stats->bad_frames++;
+		if (n > 0 && s->protocol->overhear(s->listen, bytes_sub(in, 0, (size_t)n), &as) == HEARD_ANSWER) {
+			struct session_pack *p = pack_at(s, as.address);
+			struct device dev;
+
+			if (!p && device_init(&dev, s->protocol, as.address, as.dialect, &s->pack[0].dev.options))
+				p = add_pack(s, dev, now_ms);
+			if (p && s->protocol->take(&p->dev, &as, bytes_sub(in, 0, (size_t)n), &why) == FRAME_ANSWER) {
+				s->stats->answers++;
+				s->heard_ms = now_ms;
+				p->identified = true;
+				if (as.code == s->protocol->polls[0].code) {
+					p->cycle_start = now_ms;
+					note_good(s, p, now_ms);
+				}
+			}
+		}
+		size_t size = (size_t)(n < 0 ? -n : n);
+		if (size > s->hear_n)
+			size = s->hear_n;
+		s->hear_n -= size;
+		memmove(s->hear, s->hear + size, s->hear_n);
+	}
+}
+
+void session_receive(struct session *s, struct bytes b, uint64_t now_ms)
+{
+	if (s->listening) {
+		s->stats->bytes_in += b.n;
+		if (b.n > sizeof(s->hear) - s->hear_n)
+			s->hear_n = 0;
+		b = bytes_sub(b, 0, sizeof(s->hear));
+		memcpy(s->hear + s->hear_n, b.p, b.n);
+		s->hear_n += b.n;
+		hear(s, now_ms);
+		return;
+	}
+	if (s->work == WORK_NONE) {
+		if (!s->x.dev) {
+			s->stats->noise_bytes += b.n;
+			return;
+		}
+		if (exchange_late(&s->x, b, now_ms) && s->quieting) {
+			uint64_t took = now_ms - s->x.sent_ms;
+			uint64_t slack = took + took / 2 - s->x.request.first_ms + s->slack_ms;
+
+			/* It answers, only slower than its sheet says: wait longer from now on. */
+			if (took > s->x.request.first_ms && slack > s->slack_ms)
+				s->slack_ms = slack < SLACK_MAX_MS ? (uint32_t)slack : SLACK_MAX_MS;
+		}
+		/* The line must be silent before the next request. */
+		if (s->free_ms < now_ms + s->protocol->timing.pause_ms)
+			s->free_ms = now_ms + s->protocol->timing.pause_ms;
+		return;
+	}
+	exchange_receive(&s->x, b, now_ms);
+	if (s->x.state != EXCHANGE_WAITING) {
+		finished(s, now_ms);
+		session_tick(s, now_ms);
+	}
+}
+
+void session_tick(struct session *s, uint64_t now_ms)
+{
+	if (s->listening) {
+		for (unsigned i = 0; i < s->pack_count; i++) {
+			struct session_pack *p = &s->pack[i];
+
+			/* A master's cycle is several seconds long. */
+			if (now_ms < p->next_poll || now_ms < p->good_ms + 10000)
+				continue;
+			p->next_poll = now_ms + s->poll_ms;
+			note_missed(s, p, "not heard on this bus for 10 s", now_ms);
+		}
+		return;
+	}
+	for (int turns = 0; turns < 8; turns++) {
+		if (s->work != WORK_NONE) {
+			exchange_tick(&s->x, now_ms);
+			if (s->x.state == EXCHANGE_WAITING)
+				return;
+			finished(s, now_ms);
+		}
+		if (now_ms < s->free_ms || !work_on(s, now_ms))
+			return;
+	}
+}
+
+uint64_t session_deadline(const struct session *s)
+{
+	uint64_t deadline = UINT64_MAX;
+	int next = earliest_poll(s);
+
+	if (s->work != WORK_NONE)
+		return exchange_deadline(&s->x);
+	if (next >= 0)
+		deadline = s->pack[next].next_poll;
+	if (s->listening) {
+		if (next >= 0 && s->pack[next].good_ms + 10000 > deadline)
+			deadline = s->pack[next].good_ms + 10000;
+		return deadline;
+	}
+	if (s->cycling != SESSION_MAX_PACKS)
+		deadline = s->free_ms;
+	else if (s->command.active)
+		deadline = command_waits(s, 0) ? s->command.wait_end : s->free_ms;
+	else if (scans(s) && s->scan_due < deadline)
+		deadline = s->scan_due;
+	return deadline > s->free_ms ? deadline : s->free_ms;
+}
+
+struct session *session_new(struct device first, const struct line *line, bool listening, uint32_t poll_ms,
+			    const uint8_t *addresses, unsigned address_count, struct session_io io,
+			    struct line_stats *stats)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s || first.protocol->poll_count > SESSION_MAX_POLLS) {
+		free(s);
+		return NULL;
+	}
+	s->protocol = first.protocol;
+	s->line = *line;
+	s->listening = listening;
+	s->poll_ms = poll_ms > first.protocol->timing.poll_ms ? poll_ms : first.protocol->timing.poll_ms;
+	s->addresses = addresses;
+	s->address_count = address_count;
+	s->io = io;
+	s->stats = stats;
+	s->cycling = SESSION_MAX_PACKS;
+	if (s->protocol->listen_size)
+		s->listen = calloc(1, s->protocol->listen_size);
+	if ((s->protocol->listen_size && !s->listen) ||
+	    !device_init(&s->scan_dev, s->protocol, 0, first.dialect, &first.options)) {
+		free(s->listen);
+		free(s);
+		return NULL;
+	}
+	s->pack[0].dev = first; /* announced by session_start() */
+	return s;
+}
+
+void session_free(struct session *s)
+{
+	if (!s)
+		return;
+	for (unsigned i = 0; i < s->pack_count; i++)
+		device_free(&s->pack[i].dev);
+	if (!s->pack_count)
+		device_free(&s->pack[0].dev);
+	device_free(&s->scan_dev);
+	free(s->listen);
+	free(s);
+}
+
+void session_start(struct session *s, uint64_t now_ms)
+{
+	s->heard_ms = now_ms;
+	s->free_ms = now_ms + s->protocol->timing.pause_ms;
+	s->scan_last = now_ms;
+	struct session_pack *p = add_pack(s, s->pack[0].dev, now_ms);
+	if (s->listening) { /* what detection has heard is a reading */
+		p->cycle_start = now_ms;
+		p->identified = true;
+		note_good(s, p, now_ms);
+	}
+	session_tick(s, now_ms);
+}
+
+unsigned session_packs(const struct session *s)
+{
+	return s->pack_count;
+}
+
+struct session_pack *session_pack(struct session *s, unsigned i)
+{
+	return i < s->pack_count ? &s->pack[i] : NULL;
+}
+
+bool session_listening(const struct session *s)
+{
+	return s->listening;
+}
+
+uint64_t session_silent_since(const struct session *s)
+{
+	for (unsigned i = 0; i < s->pack_count; i++)
+		if (!s->pack[i].lost)
+			return 0;
+	return s->heard_ms;
+}
