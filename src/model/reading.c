@@ -87,11 +87,16 @@ void reading_set_detail(struct reading *r, const char *name, double value)
 
 	while (i < r->detail_count && strcmp(r->detail[i].name, name) != 0)
 		i++;
-	if (i == MAX_DETAILS)
-		return;
-	r->detail[i] = (struct detail){name, value};
-	if (i == r->detail_count)
-		r->detail_count++;
+	if (isfinite(value)) {
+		if (i == MAX_DETAILS)
+			return;
+		r->detail[i] = (struct detail){name, value};
+		if (i == r->detail_count)
+			r->detail_count++;
+	} else if (i < r->detail_count) {
+		r->detail_count--;
+		memmove(&r->detail[i], &r->detail[i + 1], (r->detail_count - i) * sizeof(r->detail[0]));
+	}
 }
 
 double reading_detail(const struct reading *r, const char *name)
@@ -124,7 +129,6 @@ void series_set(struct series *s, unsigned place, double value)
 		s->known &= ~BIT(place);
 	}
 }
-
 
 bool series_knows(const struct series *s, unsigned place)
 {

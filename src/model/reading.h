@@ -17,7 +17,7 @@
 #define MAX_CELLS 48        /* the longest string any sheet knows: daly-uart, 48 cells */
 #define MAX_TEMPERATURES 16 /* daly-uart 94: up to 16 sensors */
 #define MAX_TEXT 40         /* longest identity text: daly battery code, 35 characters */
-#define MAX_DETAILS 40
+#define MAX_DETAILS 48
 
 /* Every number of a reading: enumerator, name everywhere outside, unit, decimals to show people. */
 #define READING_QUANTITIES(X)                                       \
@@ -137,6 +137,7 @@ enum tri reading_flag(const struct reading *r, enum flag f);
 /* Copies text, cut to MAX_TEXT-1 bytes; "" means unknown. */
 void reading_set_text(struct reading *r, enum text t, const char *text);
 
+/* name: static. A value that is no finite number removes the detail. */
 void reading_set_detail(struct reading *r, const char *name, double value);
 /* The value, NAN when there is none of that name. */
 double reading_detail(const struct reading *r, const char *name);

@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-#define MAX_SETTINGS 128
+#define MAX_SETTINGS 160
 #define MAX_SETTING_TEXT 40
 
 enum setting_kind { SETTING_NUMBER, SETTING_SWITCH, SETTING_TEXT };

@@ -15,18 +15,24 @@ extern const struct protocol jbd_uart_protocol;
 enum dialect { STANDARD, ADDRESSED };
 
 /* A request's code: operation and register. */
-#define READ 0xa500
-#define WRITE 0x5a00
-#define CODE_REGISTER(code) ((uint8_t)((code) & 0xff))
+#define READ		    0xa500
+#define WRITE		    0x5a00
+#define CODE_REGISTER(code) ((uint8_t)((code)&0xff))
 
 enum registers {
-	REG_FACTORY_ENTER = 0x00,
+	REG_FACTORY_ENTER = 0x00, /* read, it tells the front-end chip */
+	REG_CHIP = 0x00,
 	REG_FACTORY_LEAVE = 0x01,
 	REG_BASIC = 0x03,
 	REG_CELLS = 0x04,
 	REG_NAME = 0x05,
 	REG_PASSWORD = 0x06,
+	REG_PASSWORD_CHANGE = 0x07,
+	REG_PASSWORD_ERASE = 0x09,
 	REG_CONTROL = 0x0a,
+	REG_FACTORY_KEY = 0x0f,
+	REG_DATE = 0x15,
+	REG_SERIAL = 0x16,
 	REG_FUNCTIONS = 0x2d,
 	REG_MANUFACTURER = 0xa0,
 	REG_MODEL = 0xa1,
@@ -39,17 +45,27 @@ enum registers {
 	REG_MOS_NEW = 0xfb,
 };
 
-enum { MAX_PAYLOAD = 96, JBD_MAX_CELLS = 32, JBD_MAX_NTC = 8 };
+enum statuses { NO_SUCH_REGISTER = 0x80, NOT_ALLOWED = 0x81, REQUEST_CHECKSUM = 0x82, WRONG_PASSWORD = 0x83 };
 
-#define LOCK_BIT 12 /* protection word: a MOS is held off by software */
-#define FUNCTION_BALANCE 0x0004
+enum { MAX_PAYLOAD = 96, MAX_CALLBACK_ID = 4, JBD_MAX_CELLS = 32, JBD_MAX_NTC = 8 };
+
+#define LOCK_BIT	     12 /* protection word: a MOS is held off by software */
+#define FUNCTION_BALANCE     0x0004
 #define FUNCTION_LARGE_UNITS 0x1000
+#define HOLD_CHARGE	     1 /* of E1, as the bits of the FET byte */
+#define HOLD_DISCHARGE	     2
 
 struct state {
 	bool functions_known;
 	uint16_t functions;  /* register 2D as last read */
 	uint16_t protection; /* register 03, offset 16, as last read */
-	uint8_t status;      /* of the last refusal */
+	uint8_t status;	     /* of the last refusal */
+	uint8_t balanced;    /* bit per register 03, the last one lowest: did any cell balance? */
+	uint8_t fewer_cells; /* so many are real, although register 03 says more; 0: all are */
+	bool hold_known;     /* E1 was written from here, and the lock has not gone since */
+	uint8_t hold;	     /* what was written */
+	bool block_answered; /* the board knows register FA */
+	double ah_divisor;   /* of the capacities in the last register 03: 100, or 10 in large units */
 };
 
 /* ---- framing: sheet 3 ---- */
@@ -61,7 +77,7 @@ static uint16_t checksum(struct bytes covered)
 
 static bool status_possible(uint8_t status)
 {
-	return status == 0 || (status >= 0x80 && status <= 0x83);
+	return status == 0 || (status >= NO_SUCH_REGISTER && status <= WRONG_PASSWORD);
 }
 
 /* One dialect's reading of what starts with DD: as find_frame(), but 0 also when the header can't be
@@ -171,32 +187,51 @@ static bool jbd_encode(struct device *dev, uint16_t code, uint16_t arg, struct r
 	} else {
 		build(out, payload, 0);
 	}
+	out->writes = (code & 0xff00) == WRITE;
 	return true;
 }
 
+static bool holds_password(uint16_t code)
+{
+	uint8_t reg = CODE_REGISTER(code);
+
+	return (code & 0xff00) == WRITE && (reg == REG_PASSWORD || reg == REG_PASSWORD_CHANGE ||
+					    reg == REG_PASSWORD_ERASE || reg == REG_FACTORY_KEY);
+}
+
+/* A request may end in a few bytes behind the 77, which the board repeats (sheet 3.1). Passwords are not kept. */
 static bool jbd_parse_request(struct bytes tx, struct request *out)
 {
 	for (int d = STANDARD; d <= ADDRESSED; d++) {
 		size_t shift = d == ADDRESSED;
-		size_t n = (size_t)u8_at(tx, 3 + shift) + 7 + shift;
+		size_t payload = 4 + shift, len = u8_at(tx, 3 + shift);
+		size_t n = len + 7 + shift, from = d == ADDRESSED ? 1 : 2;
 		uint16_t code = u16be_at(tx, 1 + shift);
-		size_t from = d == ADDRESSED ? 1 : 2;
 
-		if (tx.n != n || u8_at(tx, 0) != 0xdd || u8_at(tx, n - 1) != 0x77 || n > MAX_REQUEST)
+		if (tx.n < n || tx.n > n + MAX_CALLBACK_ID || u8_at(tx, 0) != 0xdd || u8_at(tx, n - 1) != 0x77)
 			continue;
 		if ((code & 0xff00) != READ && (code & 0xff00) != WRITE)
 			continue;
 		if (checksum(bytes_sub(tx, from, n - 3 - from)) != u16be_at(tx, n - 3))
 			continue;
 		request_start(out, &jbd_uart_protocol, d == ADDRESSED ? tx.p[1] : 0, (uint8_t)d, code, 0);
-		if (code == (READ | REG_PARAMETERS))
-			out->arg = (uint16_t)(u8_at(tx, 5 + shift) << 8 | u8_at(tx, 6 + shift));
-		else
-			out->arg = u16be_at(tx, 4 + shift);
+		out->writes = (code & 0xff00) == WRITE;
 		request_put(out, tx);
+		if (holds_password(code))
+			memset(out->tx + payload, 0, len);
+		else if (code == (READ | REG_PARAMETERS))
+			out->arg = (uint16_t)(u8_at(tx, payload + 1) << 8 | u8_at(tx, payload + 2));
+		else if (len)
+			out->arg = u16be_at(tx, payload);
 		return true;
 	}
 	return false;
+}
+
+/* Word i of what consists of words. */
+static uint16_t word_at(struct bytes p, size_t i)
+{
+	return u16be_at(p, 2 * i);
 }
 
 /* ---- register 03: sheet 5.1, 6 ---- */
@@ -205,7 +240,6 @@ static const struct number_row basic_rows[] = {
 	{0, RAW_U16BE, 100, 0, Q_VOLTAGE_V},
 	{8, RAW_U16BE, 1, 0, Q_CYCLES},
 	{19, RAW_U8, 1, 0, Q_SOC_PCT},
-	{21, RAW_U8, 1, 0, Q_CELL_COUNT},
 };
 
 static const struct alarm_row protection_rows[] = {
@@ -241,9 +275,10 @@ static const struct alarm_row warning_rows[] = {
 	{11, ALARM_WARNING, ALARM_LOW_SOC, NULL},
 };
 
+/* A sensor that reads 0 K is none. */
 static double celsius(uint16_t tenth_kelvin)
 {
-	return (tenth_kelvin - 2731) / 10.0;
+	return tenth_kelvin ? (tenth_kelvin - 2731) / 10.0 : NAN;
 }
 
 /* day bits 0-4, month 5-8, year from 2000 9-15; 0 or no such day = unknown */
@@ -256,24 +291,27 @@ static void date_text(uint16_t raw, char out[16])
 		snprintf(out, 16, "%04u-%02u-%02u", year, month, day);
 }
 
-static void take_tail(struct bytes p, size_t off, double ah, struct reading *r)
+enum { SHORTEST_TAIL = 7 };
+
+/* What newer firmware appends. A vendor sample ends in 3 bytes that make no sense: not taken for a tail. */
+static void take_tail(struct bytes tail, double nominal_Ah, double ah, struct reading *r)
 {
-	if (bytes_has(p, off, 1))
-		reading_set_detail(r, "humidity_pct", u8_at(p, off));
-	if (bytes_has(p, off + 1, 2))
-		table_alarms(ROWS(warning_rows), u16be_at(p, off + 1), &r->alarms);
-	/* A learned full capacity makes the value at offset 6 the nameplate. */
-	if (bytes_has(p, off + 3, 2) && u16be_at(p, off + 3)) {
-		reading_set(r, Q_CAPACITY_DESIGN_AH, u16be_at(p, 6) / ah);
-		reading_set(r, Q_CAPACITY_FULL_AH, u16be_at(p, off + 3) / ah);
+	if (tail.n < SHORTEST_TAIL)
+		return;
+	reading_set_detail(r, "humidity_pct", u8_at(tail, 0));
+	table_alarms(ROWS(warning_rows), u16be_at(tail, 1), &r->alarms);
+	/* A learned full capacity makes the nominal one the nameplate. */
+	if (u16be_at(tail, 3)) {
+		reading_set(r, Q_CAPACITY_DESIGN_AH, nominal_Ah);
+		reading_set(r, Q_CAPACITY_FULL_AH, u16be_at(tail, 3) / ah);
 	}
-	if (bytes_has(p, off + 7, 2))
-		reading_set(r, Q_BALANCE_CURRENT_A, u16be_at(p, off + 7) / 1000.0);
+	if (bytes_has(tail, 7, 2))
+		reading_set(r, Q_BALANCE_CURRENT_A, u16be_at(tail, 7) / 1000.0);
 }
 
 static bool basic_believable(struct bytes p, size_t ntc_off, const char **why)
 {
-	if (!bytes_has(p, 0, ntc_off + 1) || !bytes_has(p, ntc_off + 1, 2u * u8_at(p, ntc_off)))
+	if (!bytes_has(p, 0, ntc_off + 1) || !bytes_has(p, ntc_off + 1, (size_t)2 * u8_at(p, ntc_off)))
 		*why = "register 03 too short";
 	else if (u8_at(p, 21) < 1 || u8_at(p, 21) > JBD_MAX_CELLS)
 		*why = "cell count outside 1..32";
@@ -286,95 +324,166 @@ static bool basic_believable(struct bytes p, size_t ntc_off, const char **why)
 	return false;
 }
 
-static enum verdict take_basic(struct device *dev, struct bytes p, const char **why)
+static void take_capacity(struct device *dev, struct bytes p)
 {
 	struct reading *r = &dev->reading;
 	struct state *s = dev->state;
-	size_t ntc_off = dev->dialect == ADDRESSED ? 28 : 22;
-	char text[16];
-
-	if (!basic_believable(p, ntc_off, why))
-		return FRAME_BAD;
-	table_numbers(ROWS(basic_rows), p, r);
-
-	uint8_t fet = u8_at(p, 20);
 	bool large = s->functions_known && (s->functions & FUNCTION_LARGE_UNITS);
-	double ah = large || (fet & 0x80) ? 10 : 100;
-	reading_set(r, Q_CURRENT_A, (int16_t)u16be_at(p, 2) / (fet & 0x80 ? 10.0 : 100.0));
-	reading_set(r, Q_CAPACITY_REMAINING_AH, u16be_at(p, 4) / ah);
-	reading_set(r, Q_CAPACITY_FULL_AH, u16be_at(p, 6) / ah);
+	bool tenths = u8_at(p, 20) & 0x80;
+
+	s->ah_divisor = large || tenths ? 10 : 100;
+	reading_set(r, Q_CURRENT_A, (int16_t)u16be_at(p, 2) / (tenths ? 10.0 : 100.0));
+	reading_set(r, Q_CAPACITY_REMAINING_AH, u16be_at(p, 4) / s->ah_divisor);
+	reading_set(r, Q_CAPACITY_FULL_AH, u16be_at(p, 6) / s->ah_divisor);
 	reading_forget(r, Q_CAPACITY_DESIGN_AH);
+}
+
+static void take_identity(struct reading *r, struct bytes p)
+{
+	char text[16];
 
 	date_text(u16be_at(p, 10), text);
 	reading_set_text(r, T_PRODUCTION_DATE, text);
 	snprintf(text, sizeof(text), "%u.%u", u8_at(p, 18) >> 4, u8_at(p, 18) & 15);
 	reading_set_text(r, T_FIRMWARE_VERSION, text);
+}
+
+/* Odd and even cells take turns, with nothing in between now and then: so many readings it still counts as
+ * balancing. */
+#define BALANCED_MASK 7u
+
+static void take_balancing(struct device *dev, struct bytes p)
+{
+	struct reading *r = &dev->reading;
+	struct state *s = dev->state;
 
 	/* Bit 0 is cell 1: two captures settle what the papers contradict each other on (sheet 5.1). */
 	r->balancing = u16be_at(p, 12) | (uint64_t)u16be_at(p, 14) << 16;
 	r->balancing &= (UINT64_C(1) << u8_at(p, 21)) - 1;
 	r->balancing_known = true;
+	s->balanced = (uint8_t)((s->balanced << 1 | (r->balancing != 0)) & BALANCED_MASK);
+	reading_set_flag(r, F_BALANCING_ACTIVE, s->balanced);
+}
+
+static void take_switches(struct device *dev, struct bytes p)
+{
+	struct reading *r = &dev->reading;
+	struct state *s = dev->state;
+	uint8_t fet = u8_at(p, 20);
 
 	s->protection = u16be_at(p, 16);
+	if (!(s->protection >> LOCK_BIT & 1))
+		s->hold_known = false;
 	alarms_clear(&r->alarms);
 	table_alarms(ROWS(protection_rows), s->protection, &r->alarms);
 	reading_set_detail(r, "mos_software_lock", s->protection >> LOCK_BIT & 1);
-
 	reading_set_flag(r, F_CHARGE_MOS, fet & 1);
 	reading_set_flag(r, F_DISCHARGE_MOS, fet & 2);
 	reading_set_flag(r, F_CHARGE_ALLOWED, fet & 1);
 	reading_set_flag(r, F_DISCHARGE_ALLOWED, fet & 2);
 	reading_set_flag(r, F_HEATER_ON, fet & 8);
 	reading_set_detail(r, "current_limiter_on", fet >> 2 & 1);
+}
 
+static void take_temperatures(struct device *dev, struct bytes p, size_t ntc_off)
+{
+	struct reading *r = &dev->reading;
 	unsigned ntc = u8_at(p, ntc_off);
+	struct bytes sensors = bytes_sub(p, ntc_off + 1, p.n);
+
 	series_start(&r->temperatures, ntc);
 	for (unsigned i = 0; i < ntc; i++)
-		series_set(&r->temperatures, i, celsius(u16be_at(p, ntc_off + 1 + 2 * i)));
+		series_set(&r->temperatures, i, celsius(word_at(sensors, i)));
 	if (dev->dialect == ADDRESSED) {
 		reading_set(r, Q_TEMP_MOS_C, celsius(u16be_at(p, 24)));
 		reading_set(r, Q_TEMP_AMBIENT_C, celsius(u16be_at(p, 26)));
-	} else if (ntc >= 2) {
+	} else if (ntc >= 2 && series_knows(&r->temperatures, 0)) {
 		reading_set(r, Q_TEMP_MOS_C, r->temperatures.value[0]);
+	} else {
+		reading_forget(r, Q_TEMP_MOS_C);
 	}
+}
+
+static enum verdict take_basic(struct device *dev, struct bytes p, const char **why)
+{
+	struct reading *r = &dev->reading;
+	const struct state *s = dev->state;
+	size_t ntc_off = dev->dialect == ADDRESSED ? 28 : 22;
+	unsigned cells = u8_at(p, 21);
+
+	if (!basic_believable(p, ntc_off, why))
+		return FRAME_BAD;
+	table_numbers(ROWS(basic_rows), p, r);
+	reading_set(r, Q_CELL_COUNT, s->fewer_cells && s->fewer_cells < cells ? s->fewer_cells : cells);
+	take_capacity(dev, p);
+	take_identity(r, p);
+	take_balancing(dev, p);
+	take_switches(dev, p);
+	take_temperatures(dev, p, ntc_off);
 	if (dev->dialect == STANDARD)
-		take_tail(p, ntc_off + 1 + 2 * ntc, ah, r);
+		take_tail(bytes_sub(p, ntc_off + 1 + (size_t)2 * u8_at(p, ntc_off), p.n),
+			  u16be_at(p, 6) / s->ah_divisor, s->ah_divisor, r);
 	return FRAME_ANSWER;
 }
 
 /* ---- the other registers: sheet 5.2 .. 5.6 ---- */
 
+/*
+ * Some boards count a cell too many and show it as 0 V at the end (sheet 10). A cell that is there, with
+ * its wire off, is missing in the sum of the others: half a cell tells the two apart.
+ */
+static unsigned real_cells(const struct reading *r, struct bytes p, unsigned cells)
+{
+	double voltage = reading_get(r, Q_VOLTAGE_V), sum = 0;
+	unsigned real = cells;
+
+	while (real && !word_at(p, real - 1))
+		real--;
+	for (unsigned i = 0; i < real; i++)
+		sum += word_at(p, i) / 1000.0;
+	return real && fabs(sum - voltage) < 0.5 * sum / real ? real : cells;
+}
+
 static enum verdict take_cells(struct device *dev, struct bytes p, const char **why)
 {
 	struct reading *r = &dev->reading;
+	struct state *s = dev->state;
 	unsigned words = (unsigned)p.n / 2;
 	unsigned cells = words;
 
-	/* One word more than there are cells may follow. */
-	if (reading_knows(r, Q_CELL_COUNT) && r->number[Q_CELL_COUNT] < cells)
-		cells = (unsigned)r->number[Q_CELL_COUNT];
 	if (!words || words > JBD_MAX_CELLS + 1 || (p.n & 1)) {
 		*why = "length of register 04";
 		return FRAME_BAD;
 	}
-	series_start(&r->cell_V, cells);
-	for (unsigned i = 0; i < cells; i++)
-		series_set(&r->cell_V, i, u16be_at(p, 2u * i) / 1000.0);
+	/* One word more than there are cells may follow. */
+	if (reading_knows(r, Q_CELL_COUNT) && r->number[Q_CELL_COUNT] < cells)
+		cells = (unsigned)r->number[Q_CELL_COUNT];
+	unsigned real = real_cells(r, p, cells);
+
+	if (real < cells) {
+		s->fewer_cells = (uint8_t)real;
+		reading_set(r, Q_CELL_COUNT, real);
+	} else if (s->fewer_cells && word_at(p, s->fewer_cells)) {
+		s->fewer_cells = 0;
+	}
+	series_start(&r->cell_V, real);
+	for (unsigned i = 0; i < real; i++)
+		series_set(&r->cell_V, i, word_at(p, i) / 1000.0);
 	return FRAME_ANSWER;
 }
 
 static enum verdict take_counters(struct device *dev, struct bytes p)
 {
 	static const char *const counter[] = {
-		"count_short_circuit",          "count_charge_overcurrent",       "count_discharge_overcurrent",
-		"count_cell_overvoltage",       "count_cell_undervoltage",        "count_charge_overtemperature",
+		"count_short_circuit",		 "count_charge_overcurrent",	    "count_discharge_overcurrent",
+		"count_cell_overvoltage",	 "count_cell_undervoltage",	    "count_charge_overtemperature",
 		"count_charge_undertemperature", "count_discharge_overtemperature", "count_discharge_undertemperature",
-		"count_pack_overvoltage",       "count_pack_undervoltage",        "count_restarts",
+		"count_pack_overvoltage",	 "count_pack_undervoltage",	    "count_restarts",
 	};
 
 	for (size_t i = 0; i < sizeof(counter) / sizeof(counter[0]); i++)
 		if (bytes_has(p, 2 * i, 2))
-			reading_set_detail(&dev->reading, counter[i], u16be_at(p, 2 * i));
+			reading_set_detail(&dev->reading, counter[i], word_at(p, i));
 	return FRAME_ANSWER;
 }
 
@@ -386,9 +495,12 @@ static enum verdict take_resistances(struct device *dev, struct bytes p)
 	bool any = false;
 
 	for (unsigned i = 0; i < cells; i++)
-		any = any || u16be_at(p, 2u * i);
-	for (unsigned i = 0; any && i < cells && bytes_has(p, 2u * i, 2); i++)
-		series_set(&r->cell_resistance_ohm, i, (int16_t)u16be_at(p, 2u * i) / 10000.0);
+		any = any || word_at(p, i);
+	if (!any)
+		return FRAME_ANSWER;
+	series_start(&r->cell_resistance_ohm, cells);
+	for (unsigned i = 0; i < cells && i < p.n / 2; i++)
+		series_set(&r->cell_resistance_ohm, i, (int16_t)word_at(p, i) / 10000.0);
 	return FRAME_ANSWER;
 }
 
@@ -397,75 +509,120 @@ static enum verdict take_resistances(struct device *dev, struct bytes p)
 enum part { WORD, HIGH, LOW };
 
 static const struct parameter {
-	uint8_t reg;
-	int16_t fa; /* -1: not there */
-	enum part part;
+	int16_t reg, fa; /* -1: not there */
+	enum part part;	 /* of the register; in block FA each is a word of its own */
 	enum raw_type type;
 	double divisor, add;
+	double large; /* the divisor in large units; 0: the same */
 	const char *name;
 } parameters[] = {
-	{0x10, 0, WORD, RAW_U16BE, 100, 0, "capacity_design_Ah"},
-	{0x11, 1, WORD, RAW_U16BE, 100, 0, "capacity_cycle_Ah"},
-	{0x12, 2, WORD, RAW_U16BE, 1000, 0, "soc100_V"},
-	{0x13, 3, WORD, RAW_U16BE, 1000, 0, "soc0_V"},
-	{0x14, -1, WORD, RAW_U16BE, 10, 0, "self_discharge_pct"},
-	{0x16, 6, WORD, RAW_U16BE, 1, 0, "serial_number"},
-	{0x17, 7, WORD, RAW_U16BE, 1, 0, "cycles"},
-	{0x18, 8, WORD, RAW_U16BE, 10, -2731, "charge_otp_C"},
-	{0x19, 9, WORD, RAW_U16BE, 10, -2731, "charge_otpr_C"},
-	{0x1a, 10, WORD, RAW_U16BE, 10, -2731, "charge_utp_C"},
-	{0x1b, 11, WORD, RAW_U16BE, 10, -2731, "charge_utpr_C"},
-	{0x1c, 12, WORD, RAW_U16BE, 10, -2731, "discharge_otp_C"},
-	{0x1d, 13, WORD, RAW_U16BE, 10, -2731, "discharge_otpr_C"},
-	{0x1e, 14, WORD, RAW_U16BE, 10, -2731, "discharge_utp_C"},
-	{0x1f, 15, WORD, RAW_U16BE, 10, -2731, "discharge_utpr_C"},
-	{0x20, 16, WORD, RAW_U16BE, 100, 0, "pack_ovp_V"},
-	{0x21, 17, WORD, RAW_U16BE, 100, 0, "pack_ovpr_V"},
-	{0x22, 18, WORD, RAW_U16BE, 100, 0, "pack_uvp_V"},
-	{0x23, 19, WORD, RAW_U16BE, 100, 0, "pack_uvpr_V"},
-	{0x24, 20, WORD, RAW_U16BE, 1000, 0, "cell_ovp_V"},
-	{0x25, 21, WORD, RAW_U16BE, 1000, 0, "cell_ovpr_V"},
-	{0x26, 22, WORD, RAW_U16BE, 1000, 0, "cell_uvp_V"},
-	{0x27, 23, WORD, RAW_U16BE, 1000, 0, "cell_uvpr_V"},
-	{0x28, 24, WORD, RAW_S16BE, 100, 0, "charge_ocp_A"},
-	{0x29, 25, WORD, RAW_S16BE, -100, 0, "discharge_ocp_A"}, /* stored negative */
-	{0x2a, 26, WORD, RAW_U16BE, 1000, 0, "balance_start_V"},
-	{0x2b, 27, WORD, RAW_U16BE, 1000, 0, "balance_trigger_V"},
-	{0x2c, -1, WORD, RAW_U16BE, 10, 0, "shunt_mOhm"},
-	{0x2d, 29, WORD, RAW_U16BE, 1, 0, "function_bits"},
-	{0x2e, 30, WORD, RAW_U16BE, 1, 0, "ntc_enable_bits"},
-	{0x2f, 31, WORD, RAW_U16BE, 1, 0, "cell_count"},
-	{0x30, 32, WORD, RAW_U16BE, 1, 0, "fet_switch_time_s"},
-	{0x31, 33, WORD, RAW_U16BE, 1, 0, "led_time_s"},
-	{0x32, 34, WORD, RAW_U16BE, 1000, 0, "soc80_V"},
-	{0x33, 35, WORD, RAW_U16BE, 1000, 0, "soc60_V"},
-	{0x34, 36, WORD, RAW_U16BE, 1000, 0, "soc40_V"},
-	{0x35, 37, WORD, RAW_U16BE, 1000, 0, "soc20_V"},
-	{0x36, 38, WORD, RAW_U16BE, 1000, 0, "hardware_ovp_V"},
-	{0x37, 39, WORD, RAW_U16BE, 1000, 0, "hardware_uvp_V"},
-	{0x38, -1, WORD, RAW_U16BE, 1, 0, "short_circuit_bits"},
-	{0x39, -1, WORD, RAW_U16BE, 1, 0, "hardware_delay_bits"},
-	{0x3a, 44, HIGH, RAW_U8, 1, 0, "charge_utp_delay_s"},
-	{0x3a, 45, LOW, RAW_U8, 1, 0, "charge_otp_delay_s"},
-	{0x3b, 46, HIGH, RAW_U8, 1, 0, "discharge_utp_delay_s"},
-	{0x3b, 47, LOW, RAW_U8, 1, 0, "discharge_otp_delay_s"},
-	{0x3c, 48, HIGH, RAW_U8, 1, 0, "pack_uvp_delay_s"},
-	{0x3c, 49, LOW, RAW_U8, 1, 0, "pack_ovp_delay_s"},
-	{0x3d, 50, HIGH, RAW_U8, 1, 0, "cell_uvp_delay_s"},
-	{0x3d, 51, LOW, RAW_U8, 1, 0, "cell_ovp_delay_s"},
-	{0x3e, 52, HIGH, RAW_U8, 1, 0, "charge_ocp_delay_s"},
-	{0x3e, 53, LOW, RAW_U8, 1, 0, "charge_ocpr_s"},
-	{0x3f, 54, HIGH, RAW_U8, 1, 0, "discharge_ocp_delay_s"},
-	{0x3f, 55, LOW, RAW_U8, 1, 0, "discharge_ocpr_s"},
-	{0x40, 104, WORD, RAW_U16BE, 1, 0, "gps_cutoff_voltage"},
-	{0x41, 105, WORD, RAW_U16BE, 1, 0, "gps_cutoff_delay"},
-	{0x42, 106, WORD, RAW_U16BE, 1000, 0, "soc90_V"},
-	{0x43, 107, WORD, RAW_U16BE, 1000, 0, "soc70_V"},
-	{0x44, 108, WORD, RAW_U16BE, 1000, 0, "soc50_V"},
-	{0x45, 109, WORD, RAW_U16BE, 1000, 0, "soc30_V"},
-	{0x46, 110, WORD, RAW_U16BE, 1000, 0, "soc10_V"},
-	{0x47, 111, WORD, RAW_U16BE, 1000, 0, "soc100_table_V"},
+	{0x10, 0, WORD, RAW_U16BE, 100, 0, 10, "capacity_design_Ah"},
+	{0x11, 1, WORD, RAW_U16BE, 100, 0, 10, "capacity_cycle_Ah"},
+	{0x12, 2, WORD, RAW_U16BE, 1000, 0, 0, "soc100_V"},
+	{0x13, 3, WORD, RAW_U16BE, 1000, 0, 0, "soc0_V"},
+	{0x14, -1, WORD, RAW_U16BE, 10, 0, 0, "self_discharge_pct"},
+	{0x16, 6, WORD, RAW_U16BE, 1, 0, 0, "serial_number"},
+	{0x17, 7, WORD, RAW_U16BE, 1, 0, 0, "cycles"},
+	{0x18, 8, WORD, RAW_U16BE, 10, -2731, 0, "charge_otp_C"},
+	{0x19, 9, WORD, RAW_U16BE, 10, -2731, 0, "charge_otpr_C"},
+	{0x1a, 10, WORD, RAW_U16BE, 10, -2731, 0, "charge_utp_C"},
+	{0x1b, 11, WORD, RAW_U16BE, 10, -2731, 0, "charge_utpr_C"},
+	{0x1c, 12, WORD, RAW_U16BE, 10, -2731, 0, "discharge_otp_C"},
+	{0x1d, 13, WORD, RAW_U16BE, 10, -2731, 0, "discharge_otpr_C"},
+	{0x1e, 14, WORD, RAW_U16BE, 10, -2731, 0, "discharge_utp_C"},
+	{0x1f, 15, WORD, RAW_U16BE, 10, -2731, 0, "discharge_utpr_C"},
+	{0x20, 16, WORD, RAW_U16BE, 100, 0, 0, "pack_ovp_V"},
+	{0x21, 17, WORD, RAW_U16BE, 100, 0, 0, "pack_ovpr_V"},
+	{0x22, 18, WORD, RAW_U16BE, 100, 0, 0, "pack_uvp_V"},
+	{0x23, 19, WORD, RAW_U16BE, 100, 0, 0, "pack_uvpr_V"},
+	{0x24, 20, WORD, RAW_U16BE, 1000, 0, 0, "cell_ovp_V"},
+	{0x25, 21, WORD, RAW_U16BE, 1000, 0, 0, "cell_ovpr_V"},
+	{0x26, 22, WORD, RAW_U16BE, 1000, 0, 0, "cell_uvp_V"},
+	{0x27, 23, WORD, RAW_U16BE, 1000, 0, 0, "cell_uvpr_V"},
+	{0x28, 24, WORD, RAW_S16BE, 100, 0, 10, "charge_ocp_A"},
+	{0x29, 25, WORD, RAW_S16BE, -100, 0, -10, "discharge_ocp_A"}, /* stored negative */
+	{0x2a, 26, WORD, RAW_U16BE, 1000, 0, 0, "balance_start_V"},
+	{0x2b, 27, WORD, RAW_U16BE, 1000, 0, 0, "balance_trigger_V"},
+	{0x2c, -1, WORD, RAW_U16BE, 10, 0, 100, "shunt_mOhm"},
+	{0x2d, 29, WORD, RAW_U16BE, 1, 0, 0, "function_bits"},
+	{0x2e, 30, WORD, RAW_U16BE, 1, 0, 0, "ntc_enable_bits"},
+	{0x2f, 31, WORD, RAW_U16BE, 1, 0, 0, "cell_count"},
+	{0x30, 32, WORD, RAW_U16BE, 1, 0, 0, "fet_switch_time_s"},
+	{0x31, 33, WORD, RAW_U16BE, 1, 0, 0, "led_time_s"},
+	{0x32, 34, WORD, RAW_U16BE, 1000, 0, 0, "soc80_V"},
+	{0x33, 35, WORD, RAW_U16BE, 1000, 0, 0, "soc60_V"},
+	{0x34, 36, WORD, RAW_U16BE, 1000, 0, 0, "soc40_V"},
+	{0x35, 37, WORD, RAW_U16BE, 1000, 0, 0, "soc20_V"},
+	{0x36, 38, WORD, RAW_U16BE, 1000, 0, 0, "hardware_ovp_V"},
+	{0x37, 39, WORD, RAW_U16BE, 1000, 0, 0, "hardware_uvp_V"},
+	{0x38, -1, WORD, RAW_U16BE, 1, 0, 0, "short_circuit_bits"},
+	{0x39, -1, WORD, RAW_U16BE, 1, 0, 0, "hardware_delay_bits"},
+	{0x3a, 44, HIGH, RAW_U8, 1, 0, 0, "charge_utp_delay_s"},
+	{0x3a, 45, LOW, RAW_U8, 1, 0, 0, "charge_otp_delay_s"},
+	{0x3b, 46, HIGH, RAW_U8, 1, 0, 0, "discharge_utp_delay_s"},
+	{0x3b, 47, LOW, RAW_U8, 1, 0, 0, "discharge_otp_delay_s"},
+	{0x3c, 48, HIGH, RAW_U8, 1, 0, 0, "pack_uvp_delay_s"},
+	{0x3c, 49, LOW, RAW_U8, 1, 0, 0, "pack_ovp_delay_s"},
+	{0x3d, 50, HIGH, RAW_U8, 1, 0, 0, "cell_uvp_delay_s"},
+	{0x3d, 51, LOW, RAW_U8, 1, 0, 0, "cell_ovp_delay_s"},
+	{0x3e, 52, HIGH, RAW_U8, 1, 0, 0, "charge_ocp_delay_s"},
+	{0x3e, 53, LOW, RAW_U8, 1, 0, 0, "charge_ocpr_s"},
+	{0x3f, 54, HIGH, RAW_U8, 1, 0, 0, "discharge_ocp_delay_s"},
+	{0x3f, 55, LOW, RAW_U8, 1, 0, 0, "discharge_ocpr_s"},
+	{0x40, 104, WORD, RAW_U16BE, 1, 0, 0, "gps_cutoff_voltage"},
+	{0x41, 105, WORD, RAW_U16BE, 1, 0, 0, "gps_cutoff_delay"},
+	{0x42, 106, WORD, RAW_U16BE, 1000, 0, 0, "soc90_V"},
+	{0x43, 107, WORD, RAW_U16BE, 1000, 0, 0, "soc70_V"},
+	{0x44, 108, WORD, RAW_U16BE, 1000, 0, 0, "soc50_V"},
+	{0x45, 109, WORD, RAW_U16BE, 1000, 0, 0, "soc30_V"},
+	{0x46, 110, WORD, RAW_U16BE, 1000, 0, 0, "soc10_V"},
+	{0x47, 111, WORD, RAW_U16BE, 1000, 0, 0, "soc100_table_V"},
+	{-1, 4, WORD, RAW_U16BE, 1, 0, 0, "own_consumption_mA"},
+	{-1, 40, WORD, RAW_U16BE, 1, 0, 0, "second_ocp_bits"},
+	{-1, 41, WORD, RAW_U16BE, 1, 0, 0, "short_circuit_raw"},
+	{-1, 42, WORD, RAW_U16BE, 1, 0, 0, "hardware_delays_raw"},
+	{-1, 43, WORD, RAW_U16BE, 1, 0, 0, "short_circuit_release_s"},
+	{-1, 112, WORD, RAW_U16BE, 100, 0, 10, "capacity_learned_Ah"},
+	{-1, 113, WORD, RAW_U16BE, 1, 0, 0, "correction_interval_s"},
+	{-1, 114, WORD, RAW_U16BE, 10, 0, 0, "rated_voltage_V"},
+	{-1, 115, WORD, RAW_U16BE, 1, 0, 0, "rated_current_A"},
+	{-1, 116, WORD, RAW_U16BE, 1, 0, 0, "power_max_W"},
+	{-1, 117, WORD, RAW_U16BE, 10, 0, 0, "rated_charge_voltage_V"},
+	{-1, 118, WORD, RAW_U16BE, 1, 0, 0, "rated_discharge_current_A"},
+	{-1, 119, WORD, RAW_U16BE, 1, 0, 0, "rated_charge_current_A"},
+	{-1, 120, WORD, RAW_U16BE, 1, 0, 0, "rated_discharge_power_W"},
+	{-1, 121, WORD, RAW_U16BE, 1, 0, 0, "current_min_mA"},
+	{-1, 122, WORD, RAW_U16BE, 1, 0, 0, "sleep_time_s"},
 };
+
+#define PARAMETER_COUNT (sizeof(parameters) / sizeof(parameters[0]))
+
+/* The bits of 2D whose meaning has been the same in all firmware; bits 6-10 have not (sheet 8.1). */
+static const struct {
+	uint8_t bit;
+	const char *name;
+} function_switches[] = {
+	{0, "external_switch"},
+	{1, "load_detection"},
+	{2, "balance_enabled"},
+	{3, "balance_only_charging"},
+	{4, "led"},
+	{5, "led_count"},
+	{11, "start_battery_mode"},
+	{12, "large_units"},
+	{13, "bluetooth_power"},
+};
+
+enum { FA_DATE = 5, FA_SHUNT = 28, FA_FUNCTIONS = 29, FA_UNIQUE_ID = 170, UNIQUE_ID_SIZE = 12 };
+
+static const struct {
+	uint8_t first, words;
+	const char *name;
+} block_texts[] = {{56, 16, "manufacturer"},
+		   {72, 16, "bms_code"},
+		   {88, 16, "barcode"},
+		   {158, 12, "battery_model"},
+		   {176, 8, "hardware_name"}};
 
 static void note_functions(struct device *dev, uint16_t functions)
 {
@@ -474,53 +631,138 @@ static void note_functions(struct device *dev, uint16_t functions)
 	s->functions = functions;
 	s->functions_known = true;
 	reading_set_flag(&dev->reading, F_BALANCE_ENABLED, functions & FUNCTION_BALANCE);
+	for (size_t i = 0; i < sizeof(function_switches) / sizeof(function_switches[0]); i++)
+		settings_set_switch(&dev->settings, function_switches[i].name,
+				    functions >> function_switches[i].bit & 1);
+}
+
+static void note_date(struct device *dev, uint16_t raw)
+{
+	char text[16];
+
+	date_text(raw, text);
+	settings_set_text(&dev->settings, "production_date", text);
 }
 
 static void take_parameter(struct device *dev, const struct parameter *row, struct bytes word)
 {
 	const struct state *s = dev->state;
-	double divisor = row->divisor;
-	bool scaled = row->reg == 0x10 || row->reg == 0x11 || row->reg == 0x28 || row->reg == 0x29 || row->reg == 0x2c;
+	bool large = s->functions_known && (s->functions & FUNCTION_LARGE_UNITS);
 
-	if (scaled && s->functions_known && (s->functions & FUNCTION_LARGE_UNITS))
-		divisor = row->reg == 0x2c ? divisor * 10 : divisor / 10;
-	settings_set_number(&dev->settings, row->name, (raw_at(word, 0, row->type) + row->add) / divisor);
+	settings_set_number(&dev->settings, row->name,
+			    (raw_at(word, 0, row->type) + row->add) /
+				    (large && row->large != 0 ? row->large : row->divisor));
+}
+
+/* A text with its length in front, or without: no letter is that small. */
+static void take_setting_text(struct device *dev, const char *name, struct bytes at)
+{
+	char text[MAX_SETTING_TEXT];
+	bool counted = u8_at(at, 0) < ' ';
+
+	bytes_text(bytes_sub(at, counted, counted ? u8_at(at, 0) : at.n), text, sizeof(text));
+	settings_set_text(&dev->settings, name, text);
+}
+
+/* A0, A1, A2: sheet 8.1. */
+static void take_name(struct device *dev, uint8_t reg, struct bytes p)
+{
+	static const char *const name[] = {"manufacturer", "model", "barcode"};
+	char text[MAX_TEXT];
+
+	take_setting_text(dev, name[reg - REG_MANUFACTURER], p);
+	if (reg != REG_MANUFACTURER)
+		return;
+	bytes_text(bytes_sub(p, 1, u8_at(p, 0)), text, sizeof(text));
+	reading_set_text(&dev->reading, T_MANUFACTURER, text);
+}
+
+static void take_chip(struct device *dev, uint16_t chip)
+{
+	static const char *const names[] = {"TI", "OZ7717", "Panasonic 49522", "SH309", "SH303", "DC10xx", "OZ3714"};
+
+	if (chip < sizeof(names) / sizeof(names[0]))
+		settings_set_text(&dev->settings, "front_end_chip", names[chip]);
 }
 
 static enum verdict take_register(struct device *dev, uint8_t reg, struct bytes p, const char **why)
 {
-	char text[MAX_SETTING_TEXT];
+	char text[8];
 
 	if (reg >= REG_MANUFACTURER && reg <= REG_BARCODE) {
-		static const char *const name[] = {"manufacturer", "model", "barcode"};
-
-		bytes_text(bytes_sub(p, 1, u8_at(p, 0)), text, sizeof(text));
-		settings_set_text(&dev->settings, name[reg - REG_MANUFACTURER], text);
+		take_name(dev, reg, p);
 		return FRAME_ANSWER;
 	}
 	if (p.n != 2) {
 		*why = "length of a register";
 		return FRAME_BAD;
 	}
+	if (reg == REG_CHIP)
+		take_chip(dev, u16be_at(p, 0));
 	if (reg == REG_FUNCTIONS)
 		note_functions(dev, u16be_at(p, 0));
-	if (reg == 0x15) {
-		date_text(u16be_at(p, 0), text);
-		settings_set_text(&dev->settings, "production_date", text);
+	if (reg == REG_DATE)
+		note_date(dev, u16be_at(p, 0));
+	if (reg == REG_SERIAL) {
+		snprintf(text, sizeof(text), "%u", u16be_at(p, 0));
+		reading_set_text(&dev->reading, T_SERIAL_NUMBER, text);
 	}
-	for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++)
+	for (size_t i = 0; i < PARAMETER_COUNT; i++)
 		if (parameters[i].reg == reg)
 			take_parameter(dev, &parameters[i], bytes_sub(p, parameters[i].part == LOW, 2));
 	return FRAME_ANSWER;
 }
 
+/* The words from number on, of a block that begins with first; empty when they are not all in it. */
+static struct bytes block_words(struct bytes words, size_t first, size_t number, size_t count)
+{
+	if (number < first || !bytes_has(words, 2 * (number - first), 2 * count))
+		return (struct bytes){words.p, 0};
+	return bytes_sub(words, 2 * (number - first), 2 * count);
+}
+
+static void take_block_parameters(struct device *dev, unsigned first, struct bytes words)
+{
+	struct bytes at = block_words(words, first, FA_FUNCTIONS, 1); /* first: it says in which units the others are */
+
+	if (at.n)
+		note_functions(dev, u16be_at(at, 0));
+	at = block_words(words, first, FA_DATE, 1);
+	if (at.n)
+		note_date(dev, u16be_at(at, 0));
+	at = block_words(words, first, FA_SHUNT, 1);
+	if (at.n)
+		settings_set_number(&dev->settings, "shunt_mOhm",
+				    (u16be_at(at, 0) & 0x7fff) / (u16be_at(at, 0) & 0x8000 ? 100.0 : 10.0));
+	for (size_t i = 0; i < PARAMETER_COUNT; i++) {
+		at = parameters[i].fa < 0 ? (struct bytes){words.p, 0}
+					  : block_words(words, first, (size_t)parameters[i].fa, 1);
+		if (at.n)
+			take_parameter(dev, &parameters[i], bytes_sub(at, parameters[i].part != WORD, 2));
+	}
+}
+
+static void take_block_texts(struct device *dev, unsigned first, struct bytes words)
+{
+	char text[2 * UNIQUE_ID_SIZE + 1];
+
+	for (size_t i = 0; i < sizeof(block_texts) / sizeof(block_texts[0]); i++) {
+		struct bytes at = block_words(words, first, block_texts[i].first, block_texts[i].words);
+
+		if (at.n)
+			take_setting_text(dev, block_texts[i].name, at);
+	}
+	struct bytes id = block_words(words, first, FA_UNIQUE_ID, UNIQUE_ID_SIZE / 2);
+
+	if (id.n) {
+		bytes_hex(id, text, sizeof(text));
+		settings_set_text(&dev->settings, "unique_id", text);
+	}
+}
+
 static enum verdict take_block(struct device *dev, uint16_t arg, struct bytes p, const char **why)
 {
 	unsigned first = u16be_at(p, 0), count = u8_at(p, 2);
-	static const struct {
-		unsigned first;
-		const char *name;
-	} texts[] = {{56, "manufacturer"}, {72, "bms_code"}, {88, "barcode"}, {176, "hardware_name"}};
 
 	if (first != (unsigned)arg >> 8 || count != (arg & 0xffu))
 		return FRAME_FOREIGN;
@@ -528,42 +770,22 @@ static enum verdict take_block(struct device *dev, uint16_t arg, struct bytes p,
 		*why = "length of block FA";
 		return FRAME_BAD;
 	}
-	struct bytes words = bytes_sub(p, 3, p.n);
-	if (first <= 29 && first + count > 29)
-		note_functions(dev, u16be_at(words, 2u * (29 - first)));
-	for (size_t i = 0; i < sizeof(parameters) / sizeof(parameters[0]); i++) {
-		const struct parameter *row = &parameters[i];
-		unsigned fa = (unsigned)row->fa;
-
-		if (row->fa < 0 || fa < first || fa >= first + count)
-			continue;
-		/* The one-byte parts of a register are words of their own here. */
-		take_parameter(dev, row, bytes_sub(words, 2u * (fa - first) + (row->part != WORD), 2));
-	}
-	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-		char text[MAX_SETTING_TEXT];
-
-		if (texts[i].first < first || texts[i].first >= first + count)
-			continue;
-		struct bytes at = bytes_sub(words, 2u * (texts[i].first - first), 32);
-		/* The length byte comes first; the hardware name has none. */
-		bool counted = texts[i].first != 176;
-		bytes_text(bytes_sub(at, counted, counted ? u8_at(at, 0) : 16), text, sizeof(text));
-		settings_set_text(&dev->settings, texts[i].name, text);
-	}
+	((struct state *)dev->state)->block_answered = true;
+	take_block_parameters(dev, first, bytes_sub(p, 3, p.n));
+	take_block_texts(dev, first, bytes_sub(p, 3, p.n));
 	return FRAME_ANSWER;
 }
 
 static const char *status_text(uint8_t status)
 {
 	switch (status) {
-	case 0x80:
+	case NO_SUCH_REGISTER:
 		return "no such register or command (status 80)";
-	case 0x81:
+	case NOT_ALLOWED:
 		return "not allowed now: factory mode or a password is needed (status 81)";
-	case 0x82:
+	case REQUEST_CHECKSUM:
 		return "the board found our checksum wrong (status 82)";
-	case 0x83:
+	case WRONG_PASSWORD:
 		return "wrong password (status 83)";
 	default:
 		return "refused";
@@ -574,6 +796,18 @@ static const char *status_text(uint8_t status)
 static bool may_be_empty(uint8_t reg)
 {
 	return reg == REG_NAME;
+}
+
+/* What was written to the MOS switches tells more than 03 does afterwards. */
+static void note_written(struct device *dev, const struct request *pending)
+{
+	struct state *s = dev->state;
+	uint8_t reg = CODE_REGISTER(pending->code);
+
+	if (reg != REG_MOS && reg != REG_MOS_NEW)
+		return;
+	s->hold_known = reg == REG_MOS && pending->arg;
+	s->hold = pending->arg & (HOLD_CHARGE | HOLD_DISCHARGE);
 }
 
 static enum verdict jbd_take(struct device *dev, const struct request *pending, struct bytes frame, const char **why)
@@ -592,8 +826,12 @@ static enum verdict jbd_take(struct device *dev, const struct request *pending, 
 		return FRAME_REFUSED;
 	}
 	/* An acknowledgement is empty, data is not: a late one is never taken for the other. */
-	if (write)
-		return reply.payload.n ? FRAME_FOREIGN : FRAME_ANSWER;
+	if (write && reply.payload.n)
+		return FRAME_FOREIGN;
+	if (write) {
+		note_written(dev, pending);
+		return FRAME_ANSWER;
+	}
 	if (!reply.payload.n && !may_be_empty(reg))
 		return FRAME_FOREIGN;
 	if (pending->dialect == ADDRESSED)
@@ -641,20 +879,10 @@ static bool jbd_plausible(const struct device *dev, const char **why)
 
 /* ---- commands: sheet 7 ---- */
 
-/* Which MOS are held off by software (bit 0 charge, bit 1 discharge), as far as 03 tells. */
-static uint16_t held_off(const struct device *dev)
-{
-	const struct state *s = dev->state;
-	uint16_t held = 0;
+enum { READ_BACKS = 4, READ_BACK_WAIT_MS = 400, ESTIMATE_READ_BACKS = 3, LEAVE_WAIT_MS = 500, FACTORY_KEY = 0x5678 };
 
-	if (!(s->protection >> LOCK_BIT & 1))
-		return 0;
-	if (reading_flag(&dev->reading, F_CHARGE_MOS) == OFF)
-		held |= 1;
-	if (reading_flag(&dev->reading, F_DISCHARGE_MOS) == OFF)
-		held |= 2;
-	return held;
-}
+/* Notes of a command: memo[MEMO_PASSWORD_AT] is the step that the board wanted a password for. */
+enum memos { MEMO_VALUE, MEMO_FALLBACK, MEMO_GOOD, MEMO_PASSWORD_AT };
 
 static bool status_was(const struct device *dev, const struct procedure *p, uint8_t status)
 {
@@ -663,7 +891,51 @@ static bool status_was(const struct device *dev, const struct procedure *p, uint
 	return step_result(p) == STEP_REFUSED && s->status == status;
 }
 
-enum { READ_BACK_TRIES = 4, READ_BACK_WAIT_MS = 400 };
+static bool not_allowed(const struct device *dev, const struct procedure *p)
+{
+	return status_was(dev, p, NOT_ALLOWED) || status_was(dev, p, WRONG_PASSWORD);
+}
+
+/* step_ask() for a write. When the board wants a password first: says, once in a command, that there is none,
+ * and asks again. */
+static bool step_write(struct device *dev, struct procedure *p, struct next *next, uint8_t reg, uint16_t arg)
+{
+	if (!step_ask(dev, p, next, WRITE | reg, arg))
+		return false;
+	if (step_is_new(p) && !p->memo[MEMO_PASSWORD_AT] && not_allowed(dev, p))
+		p->memo[MEMO_PASSWORD_AT] = p->at;
+	if (p->memo[MEMO_PASSWORD_AT] != p->at)
+		return true;
+	return step_ask(dev, p, next, WRITE | REG_PASSWORD, 0) && step_ask(dev, p, next, WRITE | reg, arg);
+}
+
+/* Leaves factory mode without saving, whatever was done in it; asked again when the board is silent. */
+static bool step_leave(struct device *dev, struct procedure *p, struct next *next)
+{
+	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_LEAVE, 0))
+		return false;
+	if (step_result(p) != STEP_SILENT)
+		return true;
+	return step_wait(p, next, LEAVE_WAIT_MS) && step_ask(dev, p, next, WRITE | REG_FACTORY_LEAVE, 0);
+}
+
+/* Which MOS are held off by software. After a start from outside all that 03 tells is that one of those that
+ * are off is: both count as held then, for nothing may come on that somebody has switched off. */
+static uint8_t held_off(const struct device *dev)
+{
+	const struct state *s = dev->state;
+	uint8_t held = 0;
+
+	if (!(s->protection >> LOCK_BIT & 1))
+		return 0;
+	if (s->hold_known)
+		return s->hold;
+	if (reading_flag(&dev->reading, F_CHARGE_MOS) == OFF)
+		held |= HOLD_CHARGE;
+	if (reading_flag(&dev->reading, F_DISCHARGE_MOS) == OFF)
+		held |= HOLD_DISCHARGE;
+	return held;
+}
 
 /* Reads 03 until the switch is as wanted, for somewhat more than the second that a board takes. */
 static void read_back_mos(struct device *dev, struct procedure *p, struct next *next)
@@ -671,40 +943,62 @@ static void read_back_mos(struct device *dev, struct procedure *p, struct next *
 	bool charge = p->command->kind == COMMAND_CHARGE;
 	bool want_on = p->command->value != 0;
 	const char *name = charge ? "charge" : "discharge";
-	bool on, held;
+	const struct state *s = dev->state;
+	bool on = false, locked = false;
 
-	for (int i = 0; i < READ_BACK_TRIES; i++) {
+	for (int i = 0; i < READ_BACKS; i++) {
+		if (i && !step_wait(p, next, READ_BACK_WAIT_MS))
+			return;
 		if (!step_ask(dev, p, next, READ | REG_BASIC, 0))
 			return;
 		on = reading_flag(&dev->reading, charge ? F_CHARGE_MOS : F_DISCHARGE_MOS) == ON;
-		held = held_off(dev) & (charge ? 1 : 2);
-		if (step_result(p) == STEP_ANSWERED && (want_on ? on : !on && held)) {
+		locked = s->protection >> LOCK_BIT & 1;
+		if (step_result(p) == STEP_ANSWERED && on == want_on && (on || locked)) {
 			step_end(next, COMMAND_DONE, "%s MOS reads back %s", name, on ? "on" : "off");
 			return;
 		}
-		if (!step_wait(p, next, READ_BACK_WAIT_MS))
-			return;
 	}
-	if (step_result(p) == STEP_SILENT)
+	if (step_result(p) != STEP_ANSWERED)
 		step_end(next, COMMAND_UNCONFIRMED, "sent, but the board does not answer the read-back");
-	else if (want_on && !held)
+	else if (want_on && !(held_off(dev) & (charge ? HOLD_CHARGE : HOLD_DISCHARGE)))
 		step_end(next, COMMAND_UNCONFIRMED,
 			 "released, but the %s MOS stays off: a protection holds it (see Alarms)", name);
+	else if (on == want_on)
+		step_end(next, COMMAND_UNCONFIRMED, "the %s MOS reads back off, but not locked: it may come on again",
+			 name);
 	else
-		step_end(next, COMMAND_UNCONFIRMED, "acknowledged, but the %s MOS reads back %s", name,
-			 on ? "on" : "off");
+		step_end(next, COMMAND_UNCONFIRMED, "sent, but the %s MOS reads back %s", name, on ? "on" : "off");
 }
 
-/*
- * E1 carries the state of both switches, so the other one's is read first. As the vendor's app does
- * it: E1, then leave factory mode without having entered it; enter it only when the board asks for it.
- * memo[0]: hold bits to write.
- */
-static void proceed_mos(struct device *dev, struct procedure *p, struct next *next)
+/* E1, and where that is refused what newer firmware wants instead. memo: the hold bits to write; the status
+ * of the first refusal. */
+static bool step_write_mos(struct device *dev, struct procedure *p, struct next *next)
 {
 	bool charge = p->command->kind == COMMAND_CHARGE;
-	bool want_on = p->command->value != 0;
-	uint16_t bit = charge ? 1 : 2;
+	bool hold = p->command->value == 0;
+
+	if (!step_ask(dev, p, next, WRITE | REG_MOS, (uint16_t)p->memo[MEMO_VALUE]))
+		return false;
+	if (step_is_new(p))
+		p->memo[MEMO_FALLBACK] = not_allowed(dev, p)			? NOT_ALLOWED
+					 : status_was(dev, p, NO_SUCH_REGISTER) ? NO_SUCH_REGISTER
+										: 0;
+	switch (p->memo[MEMO_FALLBACK]) {
+	case NOT_ALLOWED:
+		return step_write(dev, p, next, REG_FACTORY_ENTER, FACTORY_KEY) &&
+		       step_write(dev, p, next, REG_MOS, (uint16_t)p->memo[MEMO_VALUE]);
+	case NO_SUCH_REGISTER: /* FB: which switch (00 discharge, 01 charge), then 00 release, 01 hold off */
+		return step_write(dev, p, next, REG_MOS_NEW, (uint16_t)(charge << 8 | hold));
+	default:
+		return true;
+	}
+}
+
+/* E1 carries the state of both switches, so the other one's is read first. As the vendor's app does it: E1,
+ * then leave factory mode without having entered it. */
+static void proceed_mos(struct device *dev, struct procedure *p, struct next *next)
+{
+	uint8_t bit = p->command->kind == COMMAND_CHARGE ? HOLD_CHARGE : HOLD_DISCHARGE;
 
 	if (!step_ask(dev, p, next, READ | REG_BASIC, 0))
 		return;
@@ -713,24 +1007,13 @@ static void proceed_mos(struct device *dev, struct procedure *p, struct next *ne
 		return;
 	}
 	if (step_is_new(p))
-		p->memo[0] = want_on ? held_off(dev) & ~(uint32_t)bit : held_off(dev) | (uint32_t)bit;
-	if (!step_ask(dev, p, next, WRITE | REG_MOS, (uint16_t)p->memo[0]))
+		p->memo[MEMO_VALUE] =
+			p->command->value != 0 ? held_off(dev) & ~(uint32_t)bit : held_off(dev) | (uint32_t)bit;
+	if (!step_write_mos(dev, p, next))
 		return;
-	if (step_is_new(p))
-		p->memo[1] = status_was(dev, p, 0x81) ? 0x81 : status_was(dev, p, 0x80) ? 0x80 : 0;
-	if (p->memo[1] == 0x81) {
-		if (!step_ask(dev, p, next, WRITE | REG_FACTORY_ENTER, 0x5678))
-			return;
-		if (!step_ask(dev, p, next, WRITE | REG_MOS, (uint16_t)p->memo[0]))
-			return;
-	} else if (p->memo[1] == 0x80) {
-		/* FB, newer firmware: which switch (00 discharge, 01 charge), then 00 release, 01 hold off. */
-		if (!step_ask(dev, p, next, WRITE | REG_MOS_NEW, (uint16_t)(charge << 8 | !want_on)))
-			return;
-	}
 	enum step_result written = step_result(p);
 	const char *why = step_why(p);
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_LEAVE, 0))
+	if (!step_leave(dev, p, next))
 		return;
 	if (written == STEP_REFUSED)
 		step_end(next, COMMAND_REFUSED, "%s", why);
@@ -739,13 +1022,13 @@ static void proceed_mos(struct device *dev, struct procedure *p, struct next *ne
 }
 
 /* The enable bit is one of many in register 2D: read, change that bit, write, leave, read again.
- * Factory mode is left whatever happened. memo[0]: the word to write. */
+ * Factory mode is left whatever happened. memo: the word to write. */
 static void proceed_balance(struct device *dev, struct procedure *p, struct next *next)
 {
 	const struct state *s = dev->state;
 	bool want_on = p->command->value != 0;
 
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_ENTER, 0x5678))
+	if (!step_write(dev, p, next, REG_FACTORY_ENTER, FACTORY_KEY))
 		return;
 	enum step_result result = step_result(p);
 	const char *why = step_why(p);
@@ -758,123 +1041,141 @@ static void proceed_balance(struct device *dev, struct procedure *p, struct next
 	bool written = result == STEP_ANSWERED;
 	if (written) {
 		if (step_is_new(p))
-			p->memo[0] = want_on ? s->functions | FUNCTION_BALANCE : s->functions & ~FUNCTION_BALANCE;
-		if (!step_ask(dev, p, next, WRITE | REG_FUNCTIONS, (uint16_t)p->memo[0]))
+			p->memo[MEMO_VALUE] =
+				want_on ? s->functions | FUNCTION_BALANCE : s->functions & ~FUNCTION_BALANCE;
+		if (!step_write(dev, p, next, REG_FUNCTIONS, (uint16_t)p->memo[MEMO_VALUE]))
 			return;
 		result = step_result(p);
 		why = step_why(p);
 	}
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_LEAVE, 0))
+	if (!step_leave(dev, p, next))
 		return;
 	if (result == STEP_REFUSED || !written) {
 		step_end(next, COMMAND_REFUSED, "%s", result == STEP_REFUSED ? why : "no answer; nothing was changed");
 		return;
 	}
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_ENTER, 0x5678))
+	if (!step_write(dev, p, next, REG_FACTORY_ENTER, FACTORY_KEY))
 		return;
 	if (!step_ask(dev, p, next, READ | REG_FUNCTIONS, 0))
 		return;
 	result = step_result(p);
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_LEAVE, 0))
+	if (!step_leave(dev, p, next))
 		return;
-	if (result == STEP_ANSWERED && s->functions == p->memo[0])
+	if (result == STEP_ANSWERED && s->functions == p->memo[MEMO_VALUE])
 		step_end(next, COMMAND_DONE, "balancing reads back %s", want_on ? "on" : "off");
 	else
 		step_end(next, COMMAND_UNCONFIRMED, "sent, but the balance bit does not read back %s",
 			 want_on ? "on" : "off");
 }
 
-/* 100 % without --experimental: the board estimates anew from its cell voltages and says what it got. */
-static void proceed_estimate(struct device *dev, struct procedure *p, struct next *next)
+/* The board estimates its SoC anew from the cell voltages. memo: which read-back showed 100 %, from 1; 0:
+ * none did. True: all steps are taken; *refused: why the board did not, or NULL. */
+static bool step_estimate(struct device *dev, struct procedure *p, struct next *next, const char **refused)
 {
-	double soc;
-
-	if (!step_ask(dev, p, next, WRITE | REG_CONTROL, 0x0100))
-		return;
-	if (step_result(p) == STEP_REFUSED) {
-		step_end(next, COMMAND_REFUSED, "%s", step_why(p));
-		return;
+	if (!step_write(dev, p, next, REG_CONTROL, 0x0100))
+		return false;
+	*refused = step_result(p) == STEP_REFUSED ? step_why(p) : NULL;
+	for (unsigned i = 1; i <= ESTIMATE_READ_BACKS && !*refused; i++) {
+		if (!step_wait(p, next, READ_BACK_WAIT_MS) || !step_ask(dev, p, next, READ | REG_BASIC, 0))
+			return false;
+		if (step_is_new(p) && step_result(p) == STEP_ANSWERED && reading_get(&dev->reading, Q_SOC_PCT) >= 99.5)
+			p->memo[MEMO_GOOD] = i;
+		if (p->memo[MEMO_GOOD] == i)
+			break;
 	}
-	for (int i = 0; i < READ_BACK_TRIES; i++) {
-		if (!step_wait(p, next, READ_BACK_WAIT_MS))
-			return;
-		if (!step_ask(dev, p, next, READ | REG_BASIC, 0))
-			return;
-		soc = reading_get(&dev->reading, Q_SOC_PCT);
-		if (step_result(p) == STEP_ANSWERED && soc >= 99.5) {
-			step_end(next, COMMAND_DONE, "SoC reads back %g %%", soc);
-			return;
-		}
-	}
-	step_end(next, COMMAND_UNCONFIRMED,
-		 "the board estimated %g %% from its cell voltages: 100 %% needs full cells", soc);
+	return true;
 }
 
-/* E0 writes the remaining capacity: in one register map, never seen on a wire (sheet 7). */
-static void proceed_remaining(struct device *dev, struct procedure *p, struct next *next)
+static void read_back_remaining(struct device *dev, struct procedure *p, struct next *next)
 {
-	double want = p->command->value;
-
-	if (!step_ask(dev, p, next, READ | REG_BASIC, 0))
-		return;
+	const struct state *s = dev->state;
 	double full = reading_get(&dev->reading, Q_CAPACITY_FULL_AH);
-	if (step_is_new(p)) {
-		double raw = want / 100 * full * 100;
+	double want = p->memo[MEMO_VALUE] / s->ah_divisor;
 
-		p->memo[0] = raw >= 0 && raw <= 65535 ? (uint32_t)lrint(raw) : UINT32_MAX;
-	}
-	if (p->memo[0] == UINT32_MAX || step_result(p) != STEP_ANSWERED) {
-		step_end(next, COMMAND_REFUSED, "the board does not tell a full capacity below 655 Ah; nothing was sent");
-		return;
-	}
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_ENTER, 0x5678))
-		return;
-	if (!step_ask(dev, p, next, WRITE | REG_REMAINING, (uint16_t)p->memo[0]))
-		return;
-	enum step_result written = step_result(p);
-	const char *why = step_why(p);
-	if (!step_ask(dev, p, next, WRITE | REG_FACTORY_LEAVE, 0))
-		return;
-	if (written == STEP_REFUSED) {
-		step_end(next, COMMAND_REFUSED, "%s", why);
-		return;
-	}
-	for (int i = 0; i < READ_BACK_TRIES; i++) {
+	for (int i = 0; i < READ_BACKS; i++) {
 		if (!step_wait(p, next, READ_BACK_WAIT_MS))
 			return;
 		if (!step_ask(dev, p, next, READ | REG_BASIC, 0))
 			return;
 		double got = reading_get(&dev->reading, Q_CAPACITY_REMAINING_AH);
-		if (step_result(p) == STEP_ANSWERED && fabs(got - p->memo[0] / 100.0) <= 0.005 * full) {
+		if (step_result(p) == STEP_ANSWERED && fabs(got - want) <= 0.005 * full) {
 			step_end(next, COMMAND_DONE, "remaining capacity reads back %g Ah, SoC %g %%", got,
 				 reading_get(&dev->reading, Q_SOC_PCT));
 			return;
 		}
 	}
-	step_end(next, COMMAND_UNCONFIRMED, "sent, but the remaining capacity reads back %g Ah",
-		 reading_get(&dev->reading, Q_CAPACITY_REMAINING_AH));
+	if (step_result(p) == STEP_ANSWERED)
+		step_end(next, COMMAND_UNCONFIRMED, "sent, but the remaining capacity reads back %g Ah",
+			 reading_get(&dev->reading, Q_CAPACITY_REMAINING_AH));
+	else
+		step_end(next, COMMAND_UNCONFIRMED, "sent, but the board does not answer the read-back");
+}
+
+/* E0 writes the remaining capacity: in one register map, never seen on a wire (sheet 7). memo: the raw value. */
+static void proceed_remaining(struct device *dev, struct procedure *p, struct next *next)
+{
+	const struct state *s = dev->state;
+
+	if (!step_ask(dev, p, next, READ | REG_BASIC, 0))
+		return;
+	if (step_is_new(p)) {
+		double raw = p->command->value / 100 * reading_get(&dev->reading, Q_CAPACITY_FULL_AH) * s->ah_divisor;
+
+		p->memo[MEMO_VALUE] = raw >= 0 && raw <= 65535 ? (uint32_t)lrint(raw) : UINT32_MAX;
+	}
+	if (p->memo[MEMO_VALUE] == UINT32_MAX || step_result(p) != STEP_ANSWERED) {
+		step_end(next, COMMAND_REFUSED, "the board does not tell how much it holds; nothing was sent");
+		return;
+	}
+	if (!step_write(dev, p, next, REG_FACTORY_ENTER, FACTORY_KEY))
+		return;
+	if (!step_write(dev, p, next, REG_REMAINING, (uint16_t)p->memo[MEMO_VALUE]))
+		return;
+	enum step_result written = step_result(p);
+	const char *why = step_why(p);
+	if (!step_leave(dev, p, next))
+		return;
+	if (written == STEP_REFUSED)
+		step_end(next, COMMAND_REFUSED, "%s", why);
+	else
+		read_back_remaining(dev, p, next);
+}
+
+static void proceed_soc(struct device *dev, struct procedure *p, struct next *next)
+{
+	bool full = p->command->value == 100;
+	const char *refused = NULL;
+
+	if (!full && !p->command->experimental) {
+		step_end(next, COMMAND_REFUSED,
+			 "this board can only be told to estimate 100 %% from full cells; another value needs "
+			 "--experimental (never proven on hardware)");
+		return;
+	}
+	if (full && !step_estimate(dev, p, next, &refused))
+		return;
+	if (p->memo[MEMO_GOOD])
+		step_end(next, COMMAND_DONE, "SoC reads back %g %%", reading_get(&dev->reading, Q_SOC_PCT));
+	else if (p->command->experimental)
+		proceed_remaining(dev, p, next);
+	else if (refused)
+		step_end(next, COMMAND_REFUSED, "%s", refused);
+	else if (step_result(p) == STEP_ANSWERED)
+		step_end(next, COMMAND_UNCONFIRMED,
+			 "the board estimated %g %% from its cell voltages: 100 %% needs full cells",
+			 reading_get(&dev->reading, Q_SOC_PCT));
+	else
+		step_end(next, COMMAND_UNCONFIRMED, "sent, but the board does not answer the read-back");
 }
 
 static void jbd_proceed(struct device *dev, struct procedure *p, struct next *next)
 {
-	switch (p->command->kind) {
-	case COMMAND_CHARGE:
-	case COMMAND_DISCHARGE:
-		proceed_mos(dev, p, next);
-		return;
-	case COMMAND_BALANCE:
+	if (p->command->kind == COMMAND_SOC)
+		proceed_soc(dev, p, next);
+	else if (p->command->kind == COMMAND_BALANCE)
 		proceed_balance(dev, p, next);
-		return;
-	default:
-		if (p->command->experimental)
-			proceed_remaining(dev, p, next);
-		else if (p->command->value == 100)
-			proceed_estimate(dev, p, next);
-		else
-			step_end(next, COMMAND_REFUSED,
-				 "this board can only be told to estimate 100 %% from full cells; another value needs "
-				 "--experimental (never proven on hardware)");
-	}
+	else
+		proceed_mos(dev, p, next);
 }
 
 /* ---- what the engine needs to know ---- */
@@ -887,16 +1188,23 @@ static bool standard(const struct device *dev)
 	return dev->dialect == STANDARD;
 }
 
+/* Old boards keep silent on FA: one question is enough to find out. */
+static bool has_blocks(const struct device *dev)
+{
+	return ((const struct state *)dev->state)->block_answered;
+}
+
 static const struct poll polls[] = {
 	{READ | REG_BASIC, 0, EVERY_POLL, true, NULL},
 	{READ | REG_CELLS, 0, EVERY_POLL, true, NULL},
 	{READ | REG_NAME, 0, ONCE, false, NULL},
 	{READ | REG_COUNTERS, 0, 60000, false, NULL},
-	{READ | REG_PARAMETERS, 0 << 8 | 40, 300000, false, standard},
-	{READ | REG_PARAMETERS, 40 << 8 | 16, 300000, false, standard},
-	{READ | REG_PARAMETERS, 56 << 8 | 16, ONCE, false, standard},
-	{READ | REG_PARAMETERS, 88 << 8 | 24, ONCE, false, standard},
 	{READ | REG_RESISTANCES, 0, ONCE, false, standard},
+	{READ | REG_PARAMETERS, 0 << 8 | 40, 300000, false, standard},
+	{READ | REG_PARAMETERS, 40 << 8 | 16, 301000, false, has_blocks},
+	{READ | REG_PARAMETERS, 56 << 8 | 32, ONCE, false, has_blocks},
+	{READ | REG_PARAMETERS, 88 << 8 | 35, 302000, false, has_blocks},
+	{READ | REG_PARAMETERS, 158 << 8 | 26, ONCE, false, has_blocks},
 };
 
 static const struct probe probes[] = {
@@ -906,6 +1214,10 @@ static const struct probe probes[] = {
 	{READ | REG_BASIC, 0, 0, 15, ADDRESSED, 1, 140, false},
 };
 
+#define Q(id) (UINT64_C(1) << Q_##id)
+#define F(id) (1u << F_##id)
+#define A(id) (1u << ALARM_##id)
+
 const struct protocol jbd_uart_protocol = {
 	.id = "jbd-uart",
 	.title = "JBD, LLT Power, Xiaoxiang, Overkill Solar",
@@ -913,7 +1225,22 @@ const struct protocol jbd_uart_protocol = {
 	.bms_types = bms_types,
 	.link = LINK_SERIAL,
 	.lines = lines,
-	.timing = {.first_ms = 300, .gap_ms = 50, .pause_ms = 20, .late_ms = 500, .scan_ms = 150, .tries = 3, .poll_ms = 1000},
+	.timing = {.first_ms = 300,
+		   .gap_ms = 60,
+		   .pause_ms = 20,
+		   .late_ms = 500,
+		   .scan_ms = 150,
+		   .tries = 3,
+		   .poll_ms = 1000},
+	.quantities = Q(ADDRESS) | Q(VOLTAGE_V) | Q(CURRENT_A) | Q(SOC_PCT) | Q(CAPACITY_FULL_AH) |
+		      Q(CAPACITY_DESIGN_AH) | Q(CAPACITY_REMAINING_AH) | Q(CYCLES) | Q(CELL_COUNT) | Q(TEMP_MOS_C) |
+		      Q(TEMP_AMBIENT_C) | Q(BALANCE_CURRENT_A),
+	.flags = F(BALANCING_ACTIVE) | F(CHARGE_MOS) | F(DISCHARGE_MOS) | F(BALANCE_ENABLED) | F(HEATER_ON) |
+		 F(CHARGE_ALLOWED) | F(DISCHARGE_ALLOWED),
+	.alarms = A(HIGH_VOLTAGE) | A(LOW_VOLTAGE) | A(HIGH_CELL_VOLTAGE) | A(LOW_CELL_VOLTAGE) | A(LOW_SOC) |
+		  A(HIGH_CHARGE_CURRENT) | A(HIGH_DISCHARGE_CURRENT) | A(CELL_IMBALANCE) | A(INTERNAL_FAILURE) |
+		  A(HIGH_CHARGE_TEMPERATURE) | A(LOW_CHARGE_TEMPERATURE) | A(HIGH_TEMPERATURE) | A(LOW_TEMPERATURE) |
+		  A(SHORT_CIRCUIT),
 	.commands = 1 << COMMAND_SOC | 1 << COMMAND_CHARGE | 1 << COMMAND_DISCHARGE | 1 << COMMAND_BALANCE,
 	.first_sensor_is_mos = true,
 	.first_address = 0,

@@ -51,6 +51,7 @@ struct request {
 	uint16_t gap_ms;   /* silence inside a reply after which nothing more is expected */
 	bool no_reply;     /* silence is normal: first_ms is a pause, and whatever comes is dropped */
 	bool echo_is_reply; /* the reply may be equal to the request (Modbus 05/06) */
+	bool writes;        /* it may change something in the device; never sent by polls and detection */
 };
 
 /* What a frame is to the request that was pending when it came. */

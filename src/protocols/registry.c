@@ -5,16 +5,16 @@
 
 #include <string.h>
 
-
-
+extern const struct protocol jk_uart_protocol;
+extern const struct protocol jk_pb_protocol;
 extern const struct protocol jbd_uart_protocol;
-
+extern const struct protocol daly_uart_protocol;
 
 static const struct protocol *const all[] = {
-
-
+	&jk_uart_protocol,
+	&jk_pb_protocol,
 	&jbd_uart_protocol,
-
+	&daly_uart_protocol,
 	NULL,
 };
 

@@ -15,7 +15,7 @@ static void fail(const char *say)
 
 struct device fresh_device(const char *protocol, uint8_t address, uint8_t dialect)
 {
-	struct device dev;
+	struct device dev = {0};
 	const struct protocol *p = protocol_by_id(protocol);
 
 	if (!p || !device_init(&dev, p, address, dialect, NULL))
