@@ -13,9 +13,17 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define CONFIG_MAX_LIST 32
-#define CONFIG_MAX_TEXT 256
+#define CONFIG_MAX_LIST	    32
+#define CONFIG_MAX_TEXT	    256
 #define CONFIG_TEMPERATURES 4
+#define CONFIG_OPTIONS	    121
+#define CONFIG_MAX_PROBLEM  1024
+
+/* The file that every face reads when none is named. */
+#ifndef SYSCONFDIR
+#define SYSCONFDIR "/etc"
+#endif
+#define CONFIG_PATH SYSCONFDIR "/bmscope/config.ini"
 
 struct number_list {
 	unsigned n;
@@ -35,9 +43,9 @@ struct config {
 	bool serial_starter_enabled;
 
 	/* limits: limits.md 16.4 */
-	double max_battery_charge_current, max_battery_discharge_current;               /* A */
+	double max_battery_charge_current, max_battery_discharge_current;		       /* A */
 	double min_cell_voltage, max_cell_voltage, float_cell_voltage, soc_reset_cell_voltage; /* V */
-	double soc_reset_after_days; /* NAN = off */
+	double soc_reset_after_days;							       /* NAN = off */
 	bool soc_calculation;
 	struct number_list current_reported_by_bms, current_measured_by_user;
 	bool block_on_disconnect;
@@ -82,7 +90,7 @@ struct config {
 	bool history_enable;
 	bool midpoint_enable;
 	struct number_list temperature_source_battery;
-	char temperature_name[CONFIG_TEMPERATURES][33];           /* TEMPERATURE_1_NAME .. */
+	char temperature_name[CONFIG_TEMPERATURES][33];		    /* TEMPERATURE_1_NAME .. */
 	struct number_list temperature_adjust[CONFIG_TEMPERATURES]; /* offset, slope */
 	struct number_list temperature_mos_adjust;
 	double voltage_drop;
@@ -116,8 +124,8 @@ enum config_severity { CONFIG_INFO, CONFIG_WARNING, CONFIG_ERROR };
 
 struct config_problem {
 	enum config_severity severity;
-	int line;                 /* 0: of no particular line */
-	char text[CONFIG_MAX_TEXT]; /* OPTION: what is wrong (got "VALUE"); what is allowed */
+	int line;		       /* 0: of no particular line */
+	char text[CONFIG_MAX_PROBLEM]; /* OPTION: what is wrong (got "VALUE"); what is allowed */
 };
 
 /* Everything that is wrong with one file, in the order of its lines. */
@@ -125,7 +133,8 @@ struct config_report {
 	char file[CONFIG_MAX_TEXT];
 	struct config_problem *problem;
 	unsigned count;
-	unsigned errors;
+	unsigned errors;  /* of all, also of those that found no room in the list */
+	unsigned dropped; /* problems beyond the first thousand, or for want of memory */
 };
 
 void config_report_free(struct config_report *r);
@@ -136,15 +145,55 @@ void config_report_print(const struct config_report *r, FILE *to);
 void config_defaults(struct config *c);
 /*
  * Reads the file at path over the defaults and checks it whole. Returns 0, or -1 when report holds
- * an error (c is then not to be used); warnings are applied as limits.md 16.3 says and reported.
+ * an error (c is then not to be used); warnings are applied as limits.md 16.3 says and reported. It
+ * knows one configuration for all packs: sections for single ones are an error here.
  * The caller frees the report either way.
  */
 int config_load(struct config *c, const char *path, struct config_report *report);
-/* Sets one option from text, as a line of the file would. False: why says what is wrong. */
+/* Sets one option from text, as a line of the file would. False: why says what is wrong ("OPTION: ..."). */
 bool config_set(struct config *c, const char *name, const char *value, char *why, size_t size);
-/* Checks what depends on several options; adds to report (file and line 0 if they are not known). */
+/* Checks what depends on several options and mends what 16.3 says; adds to report (line 0). */
 void config_check(struct config *c, struct config_report *report);
 /* The file with all options, their defaults and help: data/config.default.ini. */
 void config_print_default(FILE *to);
+/* The manual page bmscope.ini(5). */
+void config_print_manual(FILE *to);
+
+/*
+ * A file with sections: what stands in [protocol:ID], [port:NAME] and [pack:SERIAL] goes over [DEFAULT]
+ * for the packs that they fit; where several fit, in this order, so that the pack's own has the last word.
+ */
+struct configuration;
+
+/* Names that only others know, for the rules that need them; a NULL member is not checked. */
+struct config_names {
+	bool (*bms_type)(const char *name); /* V30: an element of BMS_TYPE */
+	bool (*protocol)(const char *id);   /* of [protocol:ID] */
+	const char *bms_types;		    /* all of them, for the message */
+};
+
+/* Where the value of an option comes from. */
+struct config_origin {
+	unsigned line;	     /* of the file; 0 = the default */
+	const char *section; /* "DEFAULT", "pack:1234"; lives as long as the configuration */
+	bool mended;	     /* not what the line says: a rule of 16.3 has changed it */
+};
+
+/*
+ * As config_load(), with sections: every combination of them that can come together is checked. NULL
+ * when report holds an error or there is no memory. path NULL: the defaults alone. names may be NULL.
+ */
+struct configuration *configuration_load(const char *path, const struct config_names *names,
+					 struct config_report *report);
+void configuration_free(struct configuration *conf);
+/*
+ * The configuration of one pack: the port's name with or without "/dev/", the serial number, the
+ * protocol's id; NULL = not known (yet). origin: NULL, or CONFIG_OPTIONS places in the order of
+ * option_at(). False: no section fits, c is what [DEFAULT] says.
+ */
+bool configuration_for(const struct configuration *conf, const char *port, const char *serial, const char *protocol,
+		       struct config *c, struct config_origin *origin);
+/* The names of the sections beyond [DEFAULT], from 0; NULL after the last. */
+const char *configuration_section(const struct configuration *conf, unsigned i);
 
 #endif

@@ -15,6 +15,7 @@
 
 #define LIMITS_MAX_POINTS 20  /* TIME_TO_SOC_POINTS, V25 */
 #define LIMITS_MAX_SENSORS 4
+#define CHARGE_FLAGS 5 /* of enum charge_flag */
 
 enum limits_mode { LIMITS_LINEAR = 1, LIMITS_STEP = 2 }; /* values of CHARGE_MODE */
 
@@ -144,6 +145,9 @@ void limits_state_free(struct limits_state *s);
 void limits_step(struct limits_state *s, const struct config *config, const struct limits_input *in, double dt,
 		 struct limits_output *out);
 
+/* Nothing known, a failed poll. */
+void limits_input_clear(struct limits_input *in);
+
 /* in from what a protocol reported; what the reading does not know is NAN. first_sensor_is_mos:
  * temperatures[0] repeats temp_mos_C and is left out. */
 void limits_input_from_reading(struct limits_input *in, const struct reading *r, bool first_sensor_is_mos);
@@ -151,6 +155,23 @@ void limits_input_from_reading(struct limits_input *in, const struct reading *r,
 /* Commands, before the poll in which they arrive (5.5, 12.5). */
 void limits_set_soc(struct limits_state *s, double pct);
 void limits_clear_history(struct limits_state *s, const struct config *config, int group);
+
+/*
+ * What survives a restart (14). The caller keeps it on disk, with the wall-clock time of writing: at most
+ * every 15 s, and at an orderly end.
+ */
+struct limits_saved {
+	bool allow_max;
+	double absorption_s;    /* that the absorption timer has run; NAN = it does not */
+	double soc;             /* %; NAN unless SOC_CALCULATION */
+	double soc_reset_age_s; /* since the SoC reset voltage was last reached; NAN = never */
+	bool empty;             /* a full discharge has been counted, and the pack is still empty */
+	struct limits_history history; /* without what the BMS counts itself */
+};
+void limits_save(const struct limits_state *s, const struct config *config, struct limits_saved *saved);
+/* Into a new state, before its first poll; pause: seconds since it was saved, by the wall clock. A
+ * negative one (the clock was set back) ages nothing and stops the absorption timer. */
+void limits_restore(struct limits_state *s, const struct limits_saved *saved, double pause);
 
 /* A curve of section 7 as numbers, for drawing: current at x; both functions, MAX and lists as configured. */
 enum limits_curve { CURVE_CELL, CURVE_TEMP, CURVE_MOSFET, CURVE_SOC, CURVE_COUNT };
@@ -160,10 +181,17 @@ void limits_curve_range(const struct config *c, enum limits_curve curve, bool ch
 double limits_curve_at(const struct config *c, enum limits_mode mode, enum limits_curve curve, bool charging, double x);
 
 const char *charge_phase_name(enum charge_phase p);   /* codes of 13.1: "bulk" .. */
+const char *charge_flag_name(enum charge_flag f);      /* "ovp" .. */
 const char *limit_reason_name(enum limit_reason r);    /* codes of 13.2: "config" .. */
 /* "Absorption (Cell OVP) + Balancing" without the mode suffix; /Info/ChargeMode of 13.1. */
 void charge_mode_text(const struct limits_output *out, char *text, size_t size);
+/* What follows it: " \u2502 Linear Mode", or "" where no mode is named. */
+const char *charge_mode_suffix(const struct limits_output *out, enum limits_mode mode);
 /* "Cell Voltage, Temp *": /Info/ChargeLimitation, /Info/DischargeLimitation of 13.2. */
 void limit_reason_text(const struct current_limit *l, bool charging, char *text, size_t size);
+/* "1h 24m", "-2d 3h", "0s" (11.3). */
+void limits_duration_text(double seconds, char *text, size_t size);
+/* The same by TIME_TO_SOC_VALUE_TYPE: "5040", "1h 24m", "5040 [1h 24m]". */
+void limits_time_text(int type, double seconds, char *text, size_t size);
 
 #endif
