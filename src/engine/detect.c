@@ -322,12 +322,13 @@ static void confirm_next(struct detect *d, uint64_t now_ms)
 	struct candidate *c = d->asked;
 	struct request request;
 
-	if (now_ms < d->free_ms)
-		return;
-	if (d->confirm_at < c->protocol->confirm_count &&
-	    c->protocol->encode(&c->dev, c->protocol->confirm[d->confirm_at], 0, &request)) {
-		send_request(d, &request, request.first_ms, now_ms);
-		return;
+	if (d->confirm_at < c->protocol->confirm_count) {
+		if (now_ms < d->free_ms)
+			return;
+		if (c->protocol->encode(&c->dev, c->protocol->confirm[d->confirm_at], 0, &request)) {
+			send_request(d, &request, request.first_ms, now_ms);
+			return;
+		}
 	}
 	const char *why = "it is no such device";
 
@@ -374,13 +375,13 @@ static void heard_answer(struct detect *d, struct candidate *c, const struct req
 	}
 }
 
-static void hear(struct detect *d, struct candidate *c, uint64_t now_ms)
+static void hear(struct detect *d, struct candidate *c, bool quiet, uint64_t now_ms)
 {
 	while (c->hear_n && d->phase != PHASE_FOUND) {
 		struct bytes in = {c->hear, c->hear_n};
 		struct request as;
 		const char *why = NULL;
-		int n = c->protocol->find_frame(NULL, in, false, &why);
+		int n = c->protocol->find_frame(NULL, in, quiet, &why);
 
 		if (n == 0)
 			return;
@@ -414,7 +415,7 @@ static void listen_to(struct detect *d, struct candidate *c, struct bytes b, uin
 	c->hear_n += b.n;
 	/* While its own answer may be coming, that is not somebody else's. */
 	if (!(d->window_open && d->asked == c && d->phase == PHASE_PROBING))
-		hear(d, c, now_ms);
+		hear(d, c, false, now_ms);
 }
 
 /* ---- the machine ---- */
@@ -426,7 +427,7 @@ static void close_window(struct detect *d, uint64_t now_ms)
 	note_silence(d, now_ms);
 	d->window_open = false;
 	if (c->protocol->overhear)
-		hear(d, c, now_ms);
+		hear(d, c, false, now_ms);
 	if (d->phase == PHASE_PROBING)
 		probe_next(d, now_ms);
 }
@@ -522,7 +523,9 @@ void detect_tick(struct detect *d, uint64_t now_ms)
 		review_confirmation(d, now_ms);
 		return;
 	case PHASE_LISTENING:
-		if (now_ms < d->window_end)
+		if (d->asked->hear_n && now_ms >= d->last_byte_ms + BUSY_GAP_MS)
+			hear(d, d->asked, true, now_ms);
+		if (d->phase == PHASE_FOUND || now_ms < d->window_end)
 			return;
 		note_attempt(d, now_ms, "another master speaks here, but no device answers it");
 		d->asked->heard = true;
@@ -575,7 +578,8 @@ uint64_t detect_deadline(const struct detect *d)
 	case PHASE_CONFIRMING:
 		return d->window_open ? exchange_deadline(&d->asked->x) : d->free_ms;
 	case PHASE_LISTENING:
-		return d->window_end;
+		return d->asked->hear_n && d->last_byte_ms + BUSY_GAP_MS < d->window_end ? d->last_byte_ms + BUSY_GAP_MS
+											 : d->window_end;
 	case PHASE_FOUND:
 		break;
 	}

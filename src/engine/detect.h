@@ -4,7 +4,7 @@
  * out send and set_line.
  *
  * A quick sweep asks every protocol at its usual address, most common first, grouped by line speed,
- * with short windows; patient sweeps wait as long as the sheets say and try the other addresses too.
+ * with short windows; patient sweeps try the other addresses and wait as long as the sheets say.
  * Every frame is offered to every protocol of the line: a late answer to an earlier question still
  * counts. A protocol is declared after a checked frame and a second, plausible answer. Only reads are
  * sent; the one exception (probe.only_when_silent) goes out only where nothing has spoken.

@@ -21,7 +21,7 @@
 #define PACK_NAME 64
 
 struct engine_options {
-	const struct config *config;               /* kept, not copied */
+	const struct configuration *configuration; /* kept, not copied */
 	const struct protocol *const *protocols;   /* to try; NULL-terminated; NULL = all */
 	const uint8_t *addresses;                  /* with address_count > 0: only these */
 	unsigned address_count;
@@ -89,6 +89,7 @@ struct port_view {
 	struct line line;
 	const struct protocol *protocol; /* of RUNNING; else the one last spoken, or NULL */
 	unsigned packs;
+	bool searching; /* for further batteries on the cable, for the first time */
 	bool listening;
 	struct line_stats stats;
 	struct detect_progress progress; /* of DETECTING */
@@ -127,8 +128,12 @@ struct engine;
 
 /* NULL: no memory. loop must outlive it. */
 struct engine *engine_new(uv_loop_t *loop, const struct engine_options *options);
-/* Closes every port; the loop must run once more afterwards so that handles are freed. */
+/* Closes every port and ends what is still going on: each command's done() comes from here at the latest.
+ * The loop must run once more afterwards so that handles are freed. */
 void engine_free(struct engine *e);
+
+/* Where journal and state are kept; need not exist yet. */
+const char *engine_state_dir(const struct engine *e);
 
 /* observer is kept, not copied, until engine_unobserve(). */
 void engine_observe(struct engine *e, struct observer *observer);
@@ -141,8 +146,10 @@ int engine_add_port(struct engine *e, const char *name);
 unsigned engine_add_all_ports(struct engine *e);
 /* A recording in place of a port. speed 1 = as it was, 0 = at once. 0 or -errno with why. */
 int engine_add_replay(struct engine *e, const char *path, double speed, char *why, size_t size);
-/* New options (SIGHUP): they hold from the next poll on. */
-void engine_reconfigure(struct engine *e, const struct config *config);
+/* New options (SIGHUP): they hold from the next poll on. The old ones are not used any more. */
+void engine_reconfigure(struct engine *e, const struct configuration *configuration);
+/* What holds for this pack: [DEFAULT] and the sections that fit it. NULL: no such pack. */
+const struct config *engine_pack_config(const struct engine *e, unsigned pack);
 
 unsigned engine_ports(const struct engine *e);
 /* False when there is no such port. */
@@ -153,7 +160,8 @@ const struct snapshot *engine_pack_by_id(const struct engine *e, unsigned id);
 
 uint64_t engine_now_ms(const struct engine *e); /* the clock of snapshot.reading_ms and traffic.ms */
 
-/* Can this pack be told to do that? *why says what speaks against it. */
+/* Can this pack be told to do that? *why says what speaks against it. With SOC_CALCULATION the SoC is the
+ * engine's own and can always be set. */
 bool engine_can(const struct engine *e, unsigned pack, const struct command *c, const char **why);
 /* What will be sent, in hex, for the person who is asked: first request of the command. */
 void engine_command_preview(const struct engine *e, unsigned pack, const struct command *c, char *out, size_t size);
@@ -164,6 +172,9 @@ void engine_command_preview(const struct engine *e, unsigned pack, const struct 
 int engine_command(struct engine *e, unsigned pack, const struct command *c,
 		   void (*done)(void *ctx, unsigned pack, const struct command *c, const struct command_outcome *o),
 		   void *ctx);
+
+/* Clears a group of history values (limits.md 12.5). False: no such pack. */
+bool engine_clear_history(struct engine *e, unsigned pack, int group);
 
 /* Writes all traffic from now on to path until engine_record_stop(). 0 or -errno. */
 int engine_record(struct engine *e, const char *path);

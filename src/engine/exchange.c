@@ -71,7 +71,7 @@ static void judge(struct exchange *x, struct bytes frame, uint64_t now_ms)
 
 	switch (x->dev->protocol->take(x->dev, &x->request, frame, &why)) {
 	case FRAME_FOREIGN:
-		x->stats->foreign_frames++;
+		x->stats->foreign_frames += frame.n > 0;
 		break;
 	case FRAME_PART:
 		x->part = true;
@@ -85,7 +85,7 @@ static void judge(struct exchange *x, struct bytes frame, uint64_t now_ms)
 		break;
 	case FRAME_BAD:
 		x->why = why;
-		x->stats->bad_frames++;
+		x->stats->bad_frames += frame.n > 0; /* silence is no frame */
 		break;
 	}
 }
@@ -198,9 +198,9 @@ void exchange_tick(struct exchange *x, uint64_t now_ms)
 {
 	if (x->state != EXCHANGE_WAITING)
 		return;
-	bool silent = now_ms >= x->last_byte_ms + x->request.gap_ms;
+	bool silent = now_ms >= x->last_byte_ms + x->request.gap_ms || !x->received || x->request.no_reply;
 
-	if (now_ms >= x->last_deadline || (now_ms >= x->first_deadline && (silent || !x->received)))
+	if (now_ms >= x->last_deadline || (now_ms >= x->first_deadline && silent))
 		exchange_finish(x, now_ms);
 	else if (silent && x->received && !x->request.no_reply)
 		settle(x, now_ms);

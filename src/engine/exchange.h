@@ -42,7 +42,6 @@ struct exchange {
 	uint64_t last_byte_ms;
 	uint64_t ended_ms;
 	size_t received;    /* bytes since the request, echo not counted */
-	size_t echo_n;      /* bytes so far that equal the start of the request */
 	bool echo_open;     /* what came so far may still be our echo */
 	bool echoed;        /* the whole request came back */
 	bool part;          /* FRAME_PART was taken */

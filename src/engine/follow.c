@@ -34,24 +34,44 @@ static struct follow_device *device_at(struct follow *f, uint8_t address, uint8_
 		return NULL;
 	struct follow_device *d = &f->device[f->device_count];
 
-	d->told = false;
+	*d = (struct follow_device){.told = false};
 	if (!device_init(&d->dev, f->protocol, address, dialect, &f->options))
 		return NULL;
 	f->device_count++;
 	return d;
 }
 
+static void cycle(struct follow *f, struct follow_device *d, uint64_t now_ms)
+{
+	if (!d->told || !f->cycle)
+		return;
+	for (unsigned r = 0; r < f->protocol->poll_count; r++) {
+		const struct poll *row = &f->protocol->polls[r];
+
+		if (row->required && (!row->wanted || row->wanted(&d->dev)) && !(d->answered >> r & 1))
+			return;
+	}
+	d->told = false;
+	f->cycle(f->ctx, d, now_ms);
+}
+
+static bool begins_cycle(const struct follow *f, const struct request *request)
+{
+	return f->protocol->poll_count && request->code == f->protocol->polls[0].code;
+}
+
 static void note_answer(struct follow *f, const struct request *request)
 {
 	struct follow_device *d = device_at(f, request->address, request->dialect);
 
-	f->reply_taken = true;
 	if (!request->no_reply)
 		f->answered++;
-	f->answered_code = request->code;
-	f->answered_address = request->address;
-	if (d)
-		d->told = true;
+	if (!d)
+		return;
+	d->told = true;
+	for (unsigned r = 0; r < f->protocol->poll_count; r++)
+		if (f->protocol->polls[r].code == request->code && f->protocol->polls[r].arg == request->arg)
+			d->answered |= 1u << r;
 }
 
 static void note_end(struct follow *f)
@@ -70,12 +90,44 @@ static void note_end(struct follow *f)
 	f->x.state = EXCHANGE_IDLE;
 }
 
+static void hear(struct follow *f, bool quiet, uint64_t now_ms)
+{
+	while (f->x.in_n) {
+		struct bytes in = {f->x.in, f->x.in_n};
+		struct request as;
+		const char *why = NULL;
+		int n = f->protocol->find_frame(NULL, in, quiet, &why);
+
+		if (n == 0)
+			return;
+		if (n < 0 && why)
+			snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
+		if (n > 0 && f->protocol->overhear &&
+		    f->protocol->overhear(f->listen, bytes_sub(in, 0, (size_t)n), &as) == HEARD_ANSWER) {
+			struct follow_device *d = device_at(f, as.address, as.dialect);
+
+			if (d && f->protocol->take(&d->dev, &as, bytes_sub(in, 0, (size_t)n), &why) == FRAME_ANSWER) {
+				note_answer(f, &as);
+				if (begins_cycle(f, &as))
+					cycle(f, d, now_ms);
+			} else if (why)
+				snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
+		}
+		size_t size = (size_t)(n < 0 ? -n : n);
+		if (size > f->x.in_n)
+			size = f->x.in_n;
+		f->x.in_n -= size;
+		memmove(f->x.in, f->x.in + size, f->x.in_n);
+	}
+}
+
 void follow_end(struct follow *f, uint64_t now_ms)
 {
-	if (f->x.state != EXCHANGE_WAITING)
-		return;
-	exchange_finish(&f->x, now_ms);
-	note_end(f);
+	if (f->x.state == EXCHANGE_WAITING) {
+		exchange_finish(&f->x, now_ms);
+		note_end(f);
+	}
+	hear(f, true, now_ms);
 }
 
 void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
@@ -84,8 +136,7 @@ void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
 	struct follow_device *d;
 
 	follow_end(f, now_ms);
-	f->reply_taken = false;
-	f->x.in_n = 0;
+	f->x.in_n = 0; /* a recogniser has nothing to wait for any more */
 	if (!tx.n)
 		return;
 	d = f->protocol->parse_request(tx, &request) ? device_at(f, request.address, request.dialect) : NULL;
@@ -96,36 +147,9 @@ void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
 	}
 	f->known_requests++;
 	d->dev.dialect = request.dialect;
+	if (begins_cycle(f, &request))
+		cycle(f, d, now_ms);
 	exchange_begin(&f->x, &d->dev, &request, &f->stats, now_ms, 0);
-}
-
-static void hear(struct follow *f)
-{
-	while (f->x.in_n) {
-		struct bytes in = {f->x.in, f->x.in_n};
-		struct request as;
-		const char *why = NULL;
-		int n = f->protocol->find_frame(NULL, in, false, &why);
-
-		if (n == 0)
-			return;
-		if (n < 0 && why)
-			snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
-		if (n > 0 && f->protocol->overhear &&
-		    f->protocol->overhear(f->listen, bytes_sub(in, 0, (size_t)n), &as) == HEARD_ANSWER) {
-			struct follow_device *d = device_at(f, as.address, as.dialect);
-
-			if (d && f->protocol->take(&d->dev, &as, bytes_sub(in, 0, (size_t)n), &why) == FRAME_ANSWER)
-				note_answer(f, &as);
-			else if (why)
-				snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
-		}
-		size_t size = (size_t)(n < 0 ? -n : n);
-		if (size > f->x.in_n)
-			size = f->x.in_n;
-		f->x.in_n -= size;
-		memmove(f->x.in, f->x.in + size, f->x.in_n);
-	}
 }
 
 void follow_received(struct follow *f, struct bytes rx, uint64_t now_ms)
@@ -146,6 +170,13 @@ void follow_received(struct follow *f, struct bytes rx, uint64_t now_ms)
 		memcpy(f->x.in + f->x.in_n, part.p, part.n);
 		f->x.in_n += part.n;
 		rx = bytes_sub(rx, part.n, rx.n);
-		hear(f);
+		hear(f, false, now_ms);
 	}
+}
+
+void follow_flush(struct follow *f, uint64_t now_ms)
+{
+	follow_end(f, now_ms);
+	for (unsigned i = 0; i < f->device_count; i++)
+		cycle(f, &f->device[i], now_ms);
 }

@@ -13,7 +13,9 @@
 
 struct follow_device {
 	struct device dev;
-	bool told; /* an answer of this device was taken since follow_forget() */
+	bool told;         /* an answer was taken since the last cycle() */
+	uint32_t answered; /* bit per row of protocol->polls that was answered at least once */
+	void *owner;       /* the caller's */
 };
 
 struct follow {
@@ -25,11 +27,12 @@ struct follow {
 	unsigned device_count;
 	unsigned known_requests, unknown_requests;
 	unsigned answered, not_answered;
-	bool reply_taken; /* by the exchange that ended last */
-	char error[160];  /* why the last exchange that was not answered was not; "" if none */
-	uint16_t answered_code; /* request.code of the last answer */
-	uint8_t answered_address;
+	char error[160]; /* why the last exchange that was not answered was not; "" if none */
 	void *listen;
+	/* May be NULL. A poll cycle of d is complete: every required row has been answered, and the next
+	 * cycle begins (or the end has come). */
+	void (*cycle)(void *ctx, struct follow_device *d, uint64_t now_ms);
+	void *ctx;
 };
 
 /* False: no memory. */
@@ -42,5 +45,7 @@ void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms);
 void follow_received(struct follow *f, struct bytes rx, uint64_t now_ms);
 /* Nothing more comes for what was sent last. */
 void follow_end(struct follow *f, uint64_t now_ms);
+/* The end of everything: the last cycles are complete. */
+void follow_flush(struct follow *f, uint64_t now_ms);
 
 #endif

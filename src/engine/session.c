@@ -14,8 +14,11 @@ enum {
 	OPTIONAL_MISSES = 2,     /* silences after which an optional row is not asked again */
 	COMMAND_TRIES = 2,       /* a write is repeated at most once (sheet modbus-rtu 7) */
 	SCAN_AGAIN_MS = 5000,    /* one absent address is asked so often once all have been */
+	SCAN_BURST = 4,          /* until then: so many between two cycles, even where polls are due */
 	MISSED_AGAIN_MS = 60000, /* an optional row that stayed silent is asked again so much later */
 	SLACK_MAX_MS = 2000,     /* how far a slow device may stretch the first timeout */
+	UNHEARD_MS = 10000,      /* a bus master's cycle is several seconds long */
+	HEAR_ALL_MS = 6000,      /* after one whole cycle of it every battery has been heard */
 };
 
 enum work { WORK_NONE, WORK_POLL, WORK_COMMAND, WORK_SCAN };
@@ -30,8 +33,10 @@ struct session {
 	struct session_io io;
 	struct line_stats *stats;
 
-	struct session_pack pack[SESSION_MAX_PACKS];
+	struct session_pack *pack[SESSION_MAX_PACKS];
 	unsigned pack_count;
+	struct device first; /* until session_start() */
+	uint64_t started_ms;
 	uint64_t heard_ms; /* the last answer of any pack */
 
 	/* the request in flight */
@@ -62,9 +67,11 @@ struct session {
 	unsigned scan_next; /* address */
 	bool scanned_all;
 	uint64_t scan_due, scan_last;
+	unsigned scan_burst; /* addresses asked since the last cycle */
 
 	/* listening */
 	void *listen;
+	uint64_t heard_byte_ms;
 	size_t hear_n;
 	uint8_t hear[EXCHANGE_INBOX];
 };
@@ -77,10 +84,15 @@ static struct session_pack *add_pack(struct session *s, struct device dev, uint6
 		device_free(&dev);
 		return NULL;
 	}
-	struct session_pack *p = &s->pack[s->pack_count];
-
-	*p = (struct session_pack){.dev = dev, .index = s->pack_count, .next_poll = now_ms};
-	s->pack_count++;
+	struct session_pack *p = calloc(1, sizeof(*p));
+	if (!p) {
+		device_free(&dev);
+		return NULL;
+	}
+	p->dev = dev;
+	p->index = s->pack_count;
+	p->next_poll = now_ms;
+	s->pack[s->pack_count++] = p;
 	s->io.found(s->io.ctx, p, now_ms);
 	return p;
 }
@@ -88,14 +100,22 @@ static struct session_pack *add_pack(struct session *s, struct device dev, uint6
 static struct session_pack *pack_at(struct session *s, uint8_t address)
 {
 	for (unsigned i = 0; i < s->pack_count; i++)
-		if (s->pack[i].dev.address == address)
-			return &s->pack[i];
+		if (s->pack[i]->dev.address == address)
+			return s->pack[i];
 	return NULL;
 }
 
-/* What was asked once is asked again after a loss: it may be another device by then. */
-static void forget_rows(struct session_pack *p)
+/* After a loss it may be another device: everything is asked anew, and nothing but the identity, which is
+ * compared when it has been read again, is kept. */
+static void start_anew(struct session_pack *p)
 {
+	struct reading fresh = {0};
+
+	memcpy(fresh.text, p->dev.reading.text, sizeof(fresh.text));
+	p->dev.reading = fresh;
+	memset(&p->dev.settings, 0, sizeof(p->dev.settings));
+	if (p->dev.state)
+		memset(p->dev.state, 0, p->dev.protocol->state_size);
 	memset(p->row, 0, sizeof(p->row));
 }
 
@@ -116,11 +136,21 @@ static void note_missed(struct session *s, struct session_pack *p, const char *e
 	if (p->failures >= LOST_AFTER && !p->lost) {
 		p->lost = true;
 		p->identified = false;
-		forget_rows(p);
+		start_anew(p);
 	}
 	if (p->lost)
 		p->next_poll = now_ms + LOST_RETRY_MS;
 	s->io.missed(s->io.ctx, p, now_ms);
+}
+
+static int earliest_poll(const struct session *s)
+{
+	int best = -1;
+
+	for (unsigned i = 0; i < s->pack_count; i++)
+		if (best < 0 || s->pack[i]->next_poll < s->pack[best]->next_poll)
+			best = (int)i;
+	return best;
 }
 
 /* ---- sending ---- */
@@ -158,11 +188,12 @@ static bool identified(const struct session_pack *p)
 
 static void start_cycle(struct session *s, unsigned pack, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[pack];
+	struct session_pack *p = s->pack[pack];
 
+	s->scan_burst = 0;
 	s->cycling = pack;
 	p->cycle_start = now_ms;
-	p->optional_failed = false;
+	p->optional_asked = p->optional_failed = false;
 	p->published = false;
 	for (unsigned r = 0; r < s->protocol->poll_count; r++)
 		p->row[r].in_cycle = row_due(p, r, now_ms);
@@ -184,7 +215,7 @@ static bool required_left(const struct session_pack *p)
 
 static void end_cycle(struct session *s, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->cycling];
+	struct session_pack *p = s->pack[s->cycling];
 	bool was = p->identified;
 
 	s->cycling = SESSION_MAX_PACKS;
@@ -195,37 +226,63 @@ static void end_cycle(struct session *s, uint64_t now_ms)
 
 static void fail_cycle(struct session *s, const char *error, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->cycling];
+	struct session_pack *p = s->pack[s->cycling];
 
 	s->cycling = SESSION_MAX_PACKS;
 	note_missed(s, p, error, now_ms);
 }
 
-/* The next row of the cycle under way: required ones first. False: the cycle is over. */
+/* Optional rows give way to a poll that is due, but one a cycle has its turn. */
+static bool optional_has_time(const struct session *s, const struct session_pack *p, uint64_t now_ms)
+{
+	int next = earliest_poll(s);
+
+	if (p->optional_failed)
+		return false;
+	return !p->optional_asked || next < 0 || s->pack[next]->next_poll > now_ms;
+}
+
+/* Required rows first, then what tells who it is, then the rest. */
+static int rank(const struct poll *row)
+{
+	return row->required ? 0 : row->every_ms == ONCE ? 1 : 2;
+}
+
+/* The row of the cycle that is asked next; -1: none is left. */
+static int next_row(const struct session *s, const struct session_pack *p)
+{
+	const struct poll *polls = s->protocol->polls;
+	int best = -1;
+
+	for (unsigned r = 0; r < s->protocol->poll_count; r++)
+		if (p->row[r].in_cycle && (best < 0 || rank(&polls[r]) < rank(&polls[best])))
+			best = (int)r;
+	return best;
+}
+
+/* Asks the next row of the cycle under way. False: the cycle is over. */
 static bool send_row(struct session *s, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->cycling];
+	struct session_pack *p = s->pack[s->cycling];
 	struct request request;
+	int r;
 
-	for (int required = 1; required >= 0; required--) {
-		for (unsigned r = 0; r < s->protocol->poll_count; r++) {
-			const struct poll *row = &s->protocol->polls[r];
+	while ((r = next_row(s, p)) >= 0) {
+		const struct poll *row = &s->protocol->polls[r];
 
-			if (!p->row[r].in_cycle || row->required != (bool)required)
-				continue;
-			if (!required && p->optional_failed)
-				continue;
-			if (!s->protocol->encode(&p->dev, row->code, row->arg, &request)) {
-				p->row[r].in_cycle = false;
-				p->row[r].unsupported = true;
-				continue;
-			}
-			s->work = WORK_POLL;
-			s->at = s->cycling;
-			s->row = r;
-			send_request(s, &p->dev, &request, now_ms);
-			return true;
+		if (!row->required && !optional_has_time(s, p, now_ms))
+			break;
+		if (!s->protocol->encode(&p->dev, row->code, row->arg, &request)) {
+			p->row[r].in_cycle = false;
+			p->row[r].unsupported = true;
+			continue;
 		}
+		p->optional_asked = !row->required;
+		s->work = WORK_POLL;
+		s->at = s->cycling;
+		s->row = (unsigned)r;
+		send_request(s, &p->dev, &request, now_ms);
+		return true;
 	}
 	end_cycle(s, now_ms);
 	return false;
@@ -233,7 +290,7 @@ static bool send_row(struct session *s, uint64_t now_ms)
 
 static void row_answered(struct session *s, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->at];
+	struct session_pack *p = s->pack[s->at];
 	const struct poll *row = &s->protocol->polls[s->row];
 
 	s->tries = 0;
@@ -260,7 +317,7 @@ static void optional_not_answered(struct session *s, struct session_pack *p, boo
 
 static void row_not_answered(struct session *s, const char *error, bool refused, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->at];
+	struct session_pack *p = s->pack[s->at];
 	bool required = s->protocol->polls[s->row].required;
 	unsigned tries = p->lost || !required ? 1 : s->protocol->timing.tries;
 
@@ -292,7 +349,7 @@ int session_command(struct session *s, unsigned pack, const struct command *comm
 
 static void command_ended(struct session *s, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->command.pack];
+	struct session_pack *p = s->pack[s->command.pack];
 
 	s->command.active = false;
 	/* What the command changed shows in the next cycle: now, with everything that is asked rarely. */
@@ -306,7 +363,7 @@ static void command_ended(struct session *s, uint64_t now_ms)
 /* Carries on with the command. True: a request went out. */
 static bool run_command(struct session *s, uint64_t now_ms)
 {
-	struct session_pack *p = &s->pack[s->command.pack];
+	struct session_pack *p = s->pack[s->command.pack];
 	struct next *next = &s->command.next;
 
 	for (;;) {
@@ -356,13 +413,21 @@ static bool command_waits(const struct session *s, uint64_t now_ms)
 
 static bool scans(const struct session *s)
 {
-	return s->protocol->last_address && !s->listening && s->pack_count < SESSION_MAX_PACKS &&
-	       !(s->protocol->point_to_point >> s->pack[0].dev.dialect & 1);
+	return s->protocol->last_address && !s->listening && s->pack_count && s->pack_count < SESSION_MAX_PACKS &&
+	       !(s->protocol->point_to_point >> s->pack[0]->dev.dialect & 1);
 }
 
 static bool scan_is_due(const struct session *s, uint64_t now_ms)
 {
 	return scans(s) && now_ms >= s->scan_due;
+}
+
+/* On a cable that is never idle, scanning still gets its turn. */
+static bool scan_has_its_turn(const struct session *s, uint64_t now_ms)
+{
+	if (s->scanned_all)
+		return now_ms > s->scan_last + SCAN_AGAIN_MS;
+	return s->pack[0]->good_ms && s->scan_burst < SCAN_BURST;
 }
 
 static uint8_t scan_address(const struct session *s, unsigned i)
@@ -390,7 +455,7 @@ static bool send_scan(struct session *s, uint64_t now_ms)
 		if (pack_at(s, address))
 			continue;
 		void *state = s->scan_dev.state;
-		const struct device *model = &s->pack[0].dev;
+		const struct device *model = &s->pack[0]->dev;
 
 		if (state)
 			memset(state, 0, s->protocol->state_size);
@@ -401,6 +466,7 @@ static bool send_scan(struct session *s, uint64_t now_ms)
 		request.first_ms = s->protocol->timing.scan_ms;
 		s->work = WORK_SCAN;
 		s->scan_last = now_ms;
+		s->scan_burst++;
 		send_request(s, &s->scan_dev, &request, now_ms);
 		return true;
 	}
@@ -458,16 +524,6 @@ static void finished(struct session *s, uint64_t now_ms)
 	}
 }
 
-static int earliest_poll(const struct session *s)
-{
-	int best = -1;
-
-	for (unsigned i = 0; i < s->pack_count; i++)
-		if (best < 0 || s->pack[i].next_poll < s->pack[best].next_poll)
-			best = (int)i;
-	return best;
-}
-
 /* Chooses what to do on a free line. True: a request went out. */
 static bool work_on(struct session *s, uint64_t now_ms)
 {
@@ -481,11 +537,10 @@ static bool work_on(struct session *s, uint64_t now_ms)
 			return true;
 		return work_on(s, now_ms);
 	}
-	/* On a cable that is never idle, scanning still gets its turn now and then. */
-	if (scan_is_due(s, now_ms) && now_ms > s->scan_last + SCAN_AGAIN_MS && send_scan(s, now_ms))
+	if (scan_is_due(s, now_ms) && scan_has_its_turn(s, now_ms) && send_scan(s, now_ms))
 		return true;
 	int next = earliest_poll(s);
-	if (next >= 0 && s->pack[next].next_poll <= now_ms) {
+	if (next >= 0 && s->pack[next]->next_poll <= now_ms) {
 		start_cycle(s, (unsigned)next, now_ms);
 		s->tries = 0;
 		return send_row(s, now_ms);
@@ -493,19 +548,19 @@ static bool work_on(struct session *s, uint64_t now_ms)
 	if (!scan_is_due(s, now_ms))
 		return false;
 	uint32_t cost = s->protocol->timing.scan_ms + s->protocol->timing.pause_ms;
-	if (next < 0 || s->pack[next].next_poll > now_ms + cost)
+	if (next < 0 || s->pack[next]->next_poll > now_ms + cost)
 		return send_scan(s, now_ms);
-	s->scan_due = s->pack[next].next_poll + 1;
+	s->scan_due = s->pack[next]->next_poll + 1;
 	return false;
 }
 
-static void hear(struct session *s, uint64_t now_ms)
+static void hear(struct session *s, bool quiet, uint64_t now_ms)
 {
 	while (s->hear_n) {
 		struct bytes in = {s->hear, s->hear_n};
 		struct request as;
 		const char *why = NULL;
-		int n = s->protocol->find_frame(NULL, in, false, &why);
+		int n = s->protocol->find_frame(NULL, in, quiet, &why);
 
 		if (n == 0)
 			return;
@@ -515,7 +570,7 @@ static void hear(struct session *s, uint64_t now_ms)
 			struct session_pack *p = pack_at(s, as.address);
 			struct device dev;
 
-			if (!p && device_init(&dev, s->protocol, as.address, as.dialect, &s->pack[0].dev.options))
+			if (!p && device_init(&dev, s->protocol, as.address, as.dialect, &s->pack[0]->dev.options))
 				p = add_pack(s, dev, now_ms);
 			if (p && s->protocol->take(&p->dev, &as, bytes_sub(in, 0, (size_t)n), &why) == FRAME_ANSWER) {
 				s->stats->answers++;
@@ -544,7 +599,8 @@ void session_receive(struct session *s, struct bytes b, uint64_t now_ms)
 		b = bytes_sub(b, 0, sizeof(s->hear));
 		memcpy(s->hear + s->hear_n, b.p, b.n);
 		s->hear_n += b.n;
-		hear(s, now_ms);
+		s->heard_byte_ms = now_ms;
+		hear(s, false, now_ms);
 		return;
 	}
 	if (s->work == WORK_NONE) {
@@ -575,11 +631,12 @@ void session_receive(struct session *s, struct bytes b, uint64_t now_ms)
 void session_tick(struct session *s, uint64_t now_ms)
 {
 	if (s->listening) {
+		if (s->hear_n && now_ms >= s->heard_byte_ms + s->protocol->timing.gap_ms)
+			hear(s, true, now_ms);
 		for (unsigned i = 0; i < s->pack_count; i++) {
-			struct session_pack *p = &s->pack[i];
+			struct session_pack *p = s->pack[i];
 
-			/* A master's cycle is several seconds long. */
-			if (now_ms < p->next_poll || now_ms < p->good_ms + 10000)
+			if (now_ms < p->next_poll || now_ms < p->good_ms + UNHEARD_MS)
 				continue;
 			p->next_poll = now_ms + s->poll_ms;
 			note_missed(s, p, "not heard on this bus for 10 s", now_ms);
@@ -606,11 +663,12 @@ uint64_t session_deadline(const struct session *s)
 	if (s->work != WORK_NONE)
 		return exchange_deadline(&s->x);
 	if (next >= 0)
-		deadline = s->pack[next].next_poll;
+		deadline = s->pack[next]->next_poll;
 	if (s->listening) {
-		if (next >= 0 && s->pack[next].good_ms + 10000 > deadline)
-			deadline = s->pack[next].good_ms + 10000;
-		return deadline;
+		if (next >= 0 && s->pack[next]->good_ms + UNHEARD_MS > deadline)
+			deadline = s->pack[next]->good_ms + UNHEARD_MS;
+		uint64_t quiet = s->heard_byte_ms + s->protocol->timing.gap_ms;
+		return s->hear_n && quiet < deadline ? quiet : deadline;
 	}
 	if (s->cycling != SESSION_MAX_PACKS)
 		deadline = s->free_ms;
@@ -648,7 +706,7 @@ struct session *session_new(struct device first, const struct line *line, bool l
 		free(s);
 		return NULL;
 	}
-	s->pack[0].dev = first; /* announced by session_start() */
+	s->first = first;
 	return s;
 }
 
@@ -656,10 +714,11 @@ void session_free(struct session *s)
 {
 	if (!s)
 		return;
-	for (unsigned i = 0; i < s->pack_count; i++)
-		device_free(&s->pack[i].dev);
-	if (!s->pack_count)
-		device_free(&s->pack[0].dev);
+	for (unsigned i = 0; i < s->pack_count; i++) {
+		device_free(&s->pack[i]->dev);
+		free(s->pack[i]);
+	}
+	device_free(&s->first);
 	device_free(&s->scan_dev);
 	free(s->listen);
 	free(s);
@@ -667,11 +726,13 @@ void session_free(struct session *s)
 
 void session_start(struct session *s, uint64_t now_ms)
 {
-	s->heard_ms = now_ms;
+	s->started_ms = s->heard_ms = now_ms;
 	s->free_ms = now_ms + s->protocol->timing.pause_ms;
 	s->scan_last = now_ms;
-	struct session_pack *p = add_pack(s, s->pack[0].dev, now_ms);
-	if (s->listening) { /* what detection has heard is a reading */
+	struct session_pack *p = add_pack(s, s->first, now_ms);
+
+	s->first.state = NULL; /* the pack has it now */
+	if (p && s->listening) { /* what detection has heard is a reading */
 		p->cycle_start = now_ms;
 		p->identified = true;
 		note_good(s, p, now_ms);
@@ -686,7 +747,7 @@ unsigned session_packs(const struct session *s)
 
 struct session_pack *session_pack(struct session *s, unsigned i)
 {
-	return i < s->pack_count ? &s->pack[i] : NULL;
+	return i < s->pack_count ? s->pack[i] : NULL;
 }
 
 bool session_listening(const struct session *s)
@@ -694,10 +755,15 @@ bool session_listening(const struct session *s)
 	return s->listening;
 }
 
+bool session_searching(const struct session *s, uint64_t now_ms)
+{
+	return s->listening ? now_ms < s->started_ms + HEAR_ALL_MS : scans(s) && !s->scanned_all;
+}
+
 uint64_t session_silent_since(const struct session *s)
 {
 	for (unsigned i = 0; i < s->pack_count; i++)
-		if (!s->pack[i].lost)
+		if (!s->pack[i]->lost)
 			return 0;
 	return s->heard_ms;
 }

@@ -10,7 +10,7 @@
 #include "engine/exchange.h"
 
 #define SESSION_MAX_PACKS 16
-#define SESSION_MAX_POLLS 24
+#define SESSION_MAX_POLLS 32
 
 struct session_pack {
 	struct device dev;
@@ -25,6 +25,7 @@ struct session_pack {
 	/* the session's own */
 	uint64_t next_poll;
 	uint64_t cycle_start;
+	bool optional_asked;   /* in this cycle */
 	bool optional_failed;  /* in this cycle: no further optional rows */
 	bool published;        /* in this cycle */
 	struct {
@@ -67,6 +68,8 @@ uint64_t session_deadline(const struct session *s);
 unsigned session_packs(const struct session *s);
 struct session_pack *session_pack(struct session *s, unsigned i);
 bool session_listening(const struct session *s);
+/* Not every address of the cable has been asked, or heard, yet. */
+bool session_searching(const struct session *s, uint64_t now_ms);
 /* Since when no pack has answered any more; 0 while one does. */
 uint64_t session_silent_since(const struct session *s);
 

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the files of this room share; nobody else includes it. */
+#ifndef ENGINE_INTERNAL_H
+#define ENGINE_INTERNAL_H
+
+#include "engine/engine.h"
+#include "engine/session.h"
+#include "links/link.h"
+
+#define MAX_PORTS 128
+#define MAX_PACKS 256
+
+struct port;
+struct replay;
+struct recorder;
+
+/* One battery as the faces see it; it outlives the session that talks to it. */
+struct pack {
+	struct engine *engine;
+	struct port *port;         /* where it was seen last */
+	struct session_pack *sp;   /* NULL while nothing talks to it */
+	struct snapshot snap;
+	struct limits_state *linear, *step;
+	struct config *config;     /* of its own; NULL: the engine's */
+	bool stepped;              /* limits have had their first poll */
+	uint64_t step_ms;          /* of the last limits step */
+	uint64_t seen_ms;          /* of the last good reading, or when it was found */
+	struct {
+		bool active;
+		struct command command;
+		void (*done)(void *ctx, unsigned pack, const struct command *c, const struct command_outcome *o);
+		void *ctx;
+		struct reading before;
+	} command;
+};
+
+struct port {
+	struct engine *engine;
+	unsigned id;
+	char name[PORT_NAME];        /* as given, or as first listed */
+	char path[PORT_NAME];        /* where it is now */
+	char description[PORT_NAME];
+	char usb_serial[PORT_NAME];
+	bool automatic;
+	enum port_state state;
+	int error_code;
+	char error[192];
+	struct line line;
+	struct link *link;
+	struct detect *detect;
+	struct session *session;
+	struct replay *replay; /* not owned; its bytes come from a recording */
+	const struct protocol *protocol; /* last spoken */
+	struct line_stats stats;
+	uint64_t opened_ms, retry_ms;
+	uint64_t shown_ms; /* last progress shown */
+	double detected_s;
+	struct attempt *attempt; /* of the detection that ended, owned */
+	unsigned attempt_count;
+	uv_timer_t *timer; /* its own allocation: freed when the loop has closed it */
+};
+
+/* A refusal that is to be delivered from the loop. */
+struct deferred {
+	unsigned pack;
+	struct command command;
+	struct command_outcome outcome;
+	void (*done)(void *ctx, unsigned pack, const struct command *c, const struct command_outcome *o);
+	void *ctx;
+	struct deferred *next;
+};
+
+struct engine {
+	uv_loop_t *loop;
+	struct engine_options options;
+	struct config config; /* what [DEFAULT] says */
+	uint64_t start_ns;
+	uint64_t next_seq;
+	unsigned next_pack_id, next_port_id;
+	struct port *port[MAX_PORTS];
+	unsigned port_count;
+	struct pack *pack[MAX_PACKS];
+	unsigned pack_count;
+	struct observer *observers;
+	struct recorder *recorder;
+	struct replay *replay; /* all of them, linked */
+	struct deferred *deferred;
+	struct serial_watch *watch;
+	bool all_ports;
+	uv_timer_t *tick, *defer_timer;
+	char state_dir[256];
+};
+
+double wall_now(void);
+
+/* engine.c */
+void engine_traffic(struct engine *e, struct port *port, enum traffic_kind kind, struct bytes b, const char *note);
+void engine_show_pack(struct engine *e, struct pack *p);
+void engine_show_port(struct engine *e, struct port *p);
+uint32_t engine_poll_ms(const struct engine *e);
+/* The port of this name, or that leads to the same device; NULL if none. */
+struct port *port_named(const struct engine *e, const char *name);
+/* A timer of its own allocation; NULL: no memory. Closed and freed with timer_free(). */
+uv_timer_t *timer_new(uv_loop_t *loop, void *data);
+void timer_free(uv_timer_t *timer);
+
+/* port.c */
+struct port *port_new(struct engine *e, const char *name);
+void port_free(struct port *port);
+void port_open(struct port *port);
+/* Something is due earlier than was thought. */
+void port_wake(struct port *port);
+void port_fill_view(const struct port *port, struct port_view *v);
+/* The machine's device files have changed. */
+void port_devices_changed(struct port *port);
+
+/* pack.c */
+/* The pack for what a port has found: one that was there before, or a new one. NULL: too many. */
+struct pack *pack_found(struct port *port, struct session_pack *sp, const struct protocol *protocol, uint8_t address,
+			bool addressed, bool listening);
+void pack_reading(struct pack *p, const struct device *dev, bool identified, uint64_t poll_ms);
+void pack_missed(struct pack *p, unsigned failures, const char *error);
+/* Works out anew which sections of the configuration fit it. */
+void pack_configure(struct pack *p);
+/* Nothing talks to it any more. */
+void pack_detached(struct pack *p, const char *why);
+/* Once a second: old values become stale, limits learn of polls that did not come. */
+void pack_tick(struct pack *p);
+void pack_free(struct pack *p);
+struct pack *pack_of(struct engine *e, const struct session_pack *sp);
+/* NULL: there is none. */
+struct pack *pack_by_id(const struct engine *e, unsigned id);
+
+/* command.c */
+void command_done(struct pack *p, const struct command_outcome *outcome);
+void deliver_deferred(uv_timer_t *timer);
+
+/* recorder.c */
+void recorder_write(struct recorder *r, const struct engine *e, const struct port *port, enum traffic_kind kind,
+		    struct bytes b, const char *note);
+void recorder_note_line(struct recorder *r, const struct engine *e, const struct port *port);
+void recorder_note_protocol(struct recorder *r, const struct engine *e, const struct port *port);
+void recorder_flush(struct engine *e);
+
+/* replay.c */
+void replay_free(struct replay *r);
+/* The recording's clock, on the scale of engine_now_ms(). */
+uint64_t replay_now_ms(const struct replay *r);
+
+#endif
