@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/follow.h"
+#include "engine/recording.h"
 #include "model/json.h"
 
 enum { FRAME_BYTES = 4096 };
@@ -49,10 +51,11 @@ static bool play_hex(const char *hex, uint8_t *buf, struct bytes *out, char *why
 /* Plays the exchanges; false: the line itself is malformed, error says how. */
 static bool play(struct follow *f, const json_t *exchanges, char *error, size_t size)
 {
-	uint8_t buf[FRAME_BYTES];
+	static uint8_t buf[FRAME_BYTES];
 	struct bytes b;
 	size_t i, k;
 	json_t *exchange, *chunk;
+	uint64_t now = 0;
 
 	json_array_foreach(exchanges, i, exchange)
 	{
@@ -64,10 +67,11 @@ static bool play(struct follow *f, const json_t *exchanges, char *error, size_t 
 			snprintf(error, size, "exchange %zu: tx must be hex or null, rx a list", i + 1);
 			return false;
 		}
+		now = (uint64_t)(json_number_value(json_object_get(exchange, "t")) * 1000);
 		b = (struct bytes){buf, 0};
 		if (json_is_string(tx) && !play_hex(json_string_value(tx), buf, &b, error, size))
 			return false;
-		follow_sent(f, b, 0);
+		follow_sent(f, b, now);
 		json_array_foreach(rx, k, chunk)
 		{
 			if (!json_is_string(chunk)) {
@@ -76,10 +80,11 @@ static bool play(struct follow *f, const json_t *exchanges, char *error, size_t 
 			}
 			if (!play_hex(json_string_value(chunk), buf, &b, error, size))
 				return false;
-			follow_received(f, b, 0);
+			follow_received(f, b, now);
 		}
-		follow_end(f, 0);
+		follow_end(f, now);
 	}
+	follow_flush(f, now);
 	return true;
 }
 
@@ -270,6 +275,27 @@ static void print_result(const char *name, const struct result *r)
 	json_decref(o);
 }
 
+/* Returns 1, for the count of what is wrong. */
+__attribute__((format(printf, 2, 3))) static int print_error(const char *name, const char *error, ...)
+{
+	struct result r = {.ok = false};
+	va_list args;
+
+	va_start(args, error);
+	vsnprintf(r.error, sizeof(r.error), error, args);
+	va_end(args);
+	print_result(name, &r);
+	return 1;
+}
+
+static int print_line_error(unsigned number, const char *error)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "line %u", number);
+	return print_error(name, "%s", error);
+}
+
 /* Returns 0: as it should be, 1: not. */
 static int decode_line(json_t *line, unsigned number, const struct protocol *protocol, bool check)
 {
@@ -302,11 +328,128 @@ static int decode_line(json_t *line, unsigned number, const struct protocol *pro
 	return status;
 }
 
-static int malformed(unsigned number, const char *say)
+/* ---- recordings: the records of a port, gathered into exchanges ---- */
+
+enum { MAX_RECORDED_PORTS = 32 };
+
+struct recorded_port {
+	char name[sizeof(((struct record *)0)->port)];
+	const struct protocol *protocol;
+	json_t *exchanges;
+};
+
+struct recorded {
+	struct recorded_port port[MAX_RECORDED_PORTS];
+	unsigned count;
+	unsigned readings;
+};
+
+static struct recorded_port *recorded_port(struct recorded *r, const char *name)
 {
-	printf("{\"name\":\"line %u\",\"ok\":false,\"error\":\"%s\"}\n", number, say);
-	return 1;
+	for (unsigned i = 0; i < r->count; i++)
+		if (!strcmp(r->port[i].name, name))
+			return &r->port[i];
+	if (r->count == MAX_RECORDED_PORTS)
+		return NULL;
+	struct recorded_port *p = &r->port[r->count++];
+
+	*p = (struct recorded_port){.exchanges = json_array()};
+	snprintf(p->name, sizeof(p->name), "%s", name);
+	return p;
 }
+
+/* Returns 0, or 1 when the record is malformed (said on standard output). */
+static int gather(struct recorded *r, const json_t *line, unsigned number)
+{
+	static struct record rec;
+	char why[160];
+
+	if (!record_parse(line, &rec, why, sizeof(why)))
+		return print_line_error(number, why);
+	if (rec.kind == RECORD_HEADER)
+		return 0;
+	struct recorded_port *p = recorded_port(r, rec.port);
+	if (!p)
+		return print_line_error(number, "too many ports in one recording");
+	if (rec.kind == RECORD_PROTOCOL && !p->protocol)
+		p->protocol = rec.protocol;
+	size_t n = json_array_size(p->exchanges);
+	if (rec.kind == RECORD_SENT || (rec.kind == RECORD_RECEIVED && !n)) {
+		json_t *tx = rec.kind == RECORD_SENT ? json_incref(json_object_get(line, "tx")) : json_null();
+
+		json_array_append_new(p->exchanges, json_pack("{s:f,s:o,s:[]}", "t", rec.t, "tx", tx, "rx"));
+		n++;
+	}
+	if (rec.kind == RECORD_RECEIVED)
+		json_array_append(json_object_get(json_array_get(p->exchanges, n - 1), "rx"), json_object_get(line, "rx"));
+	return 0;
+}
+
+struct recorded_cycle {
+	struct recorded *recorded;
+	const char *port;
+};
+
+static void print_cycle(void *ctx, struct follow_device *d, uint64_t now_ms)
+{
+	const struct recorded_cycle *c = ctx;
+	struct result r = {.protocol = d->dev.protocol, .ok = true, .readings = json_array()};
+	struct reading reading = d->dev.reading;
+	char name[160];
+
+	reading_set_text(&reading, T_PROTOCOL, d->dev.protocol->id);
+	reading_derive(&reading);
+	json_array_append_new(r.readings, reading_to_json(&reading));
+	if (d->dev.settings.count)
+		r.settings = settings_to_json(&d->dev.settings);
+	snprintf(name, sizeof(name), "%s t=%.3f", c->port, (double)now_ms / 1000);
+	print_result(name, &r);
+	result_free(&r);
+	c->recorded->readings++;
+}
+
+/* Returns 0, or 1 when nothing of the port could be decoded. */
+static int decode_recorded(struct recorded *recorded, const struct recorded_port *p, const struct protocol *protocol)
+{
+	struct recorded_cycle cycle = {recorded, p->name};
+	unsigned before = recorded->readings;
+	char error[160] = "no whole poll cycle was recorded";
+	struct follow *f = malloc(sizeof(*f));
+
+	if (!protocol)
+		protocol = p->protocol;
+	if (!protocol) {
+		struct result best = decode_any(p->exchanges, NULL, NULL);
+
+		protocol = best.protocol;
+		result_free(&best);
+	}
+	if (!protocol) {
+		snprintf(error, sizeof(error), "no protocol recognises these bytes");
+	} else if (f && follow_init(f, protocol, NULL)) {
+		f->cycle = print_cycle;
+		f->ctx = &cycle;
+		play(f, p->exchanges, error, sizeof(error));
+		follow_free(f);
+	}
+	free(f);
+	if (recorded->readings > before)
+		return 0;
+	return print_error(p->name, "%s", error);
+}
+
+static int decode_all_recorded(struct recorded *r, const struct protocol *protocol)
+{
+	int wrong = 0;
+
+	for (unsigned i = 0; i < r->count; i++) {
+		wrong += decode_recorded(r, &r->port[i], protocol);
+		json_decref(r->port[i].exchanges);
+	}
+	return wrong;
+}
+
+/* ---- the file ---- */
 
 int decode_file(const char *path, const struct protocol *protocol, bool check)
 {
@@ -314,9 +457,11 @@ int decode_file(const char *path, const struct protocol *protocol, bool check)
 	char *text = NULL;
 	size_t room = 0;
 	unsigned number = 0, lines = 0, wrong = 0;
+	struct recorded *recorded = calloc(1, sizeof(*recorded));
 
-	if (!in) {
+	if (!in || !recorded) {
 		fprintf(stderr, "bmscope decode: %s: %s\n", path, strerror(errno));
+		free(recorded);
 		return 2;
 	}
 	while (getline(&text, &room, in) > 0) {
@@ -327,16 +472,23 @@ int decode_file(const char *path, const struct protocol *protocol, bool check)
 			continue;
 		json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, &error);
 		lines++;
-		if (json_is_object(line))
+		if (json_is_object(line) && record_is(line))
+			wrong += (unsigned)gather(recorded, line, number);
+		else if (json_is_object(line))
 			wrong += (unsigned)decode_line(line, number, protocol, check);
 		else
-			wrong += (unsigned)malformed(number, "this line is no JSON object");
+			wrong += (unsigned)print_line_error(number, "this line is no JSON object");
 		json_decref(line);
 	}
+	bool unreadable = ferror(in);
+	if (unreadable)
+		fprintf(stderr, "bmscope decode: %s: %s\n", path, strerror(errno));
+	wrong += (unsigned)decode_all_recorded(recorded, protocol);
+	free(recorded);
 	free(text);
 	if (in != stdin)
 		fclose(in);
 	if (check)
 		printf("%s: %u lines, %u right, %u wrong\n", path, lines, lines - wrong, wrong);
-	return wrong ? 1 : 0;
+	return unreadable ? 2 : wrong ? 1 : 0;
 }

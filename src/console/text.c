@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+#include "console/text.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/json.h"
+
+void text_number(double v, int decimals, const char *unit, char *out, size_t size)
+{
+	if (isnan(v))
+		snprintf(out, size, "--");
+	else
+		snprintf(out, size, "%.*f%s%s", decimals, v, *unit ? " " : "", unit);
+}
+
+/* The value of a quantity for people; one of a few static buffers, so that several fit in one call. */
+static const char *shown(const struct reading *r, enum quantity q)
+{
+	static char buffer[8][24];
+	static unsigned next;
+	char *out = buffer[next++ % 8];
+	const struct quantity_def *def = quantity_def(q);
+
+	text_number(reading_get(r, q), def->decimals, def->unit, out, sizeof(buffer[0]));
+	return out;
+}
+
+static const char *on_off(enum tri t)
+{
+	return t == ON ? "on" : t == OFF ? "off" : "--";
+}
+
+static const char *state_text(const struct snapshot *s)
+{
+	static const char *const text[] = {"starting", "online", "stale", "lost"};
+
+	return text[s->state];
+}
+
+static void print_cells(FILE *to, const struct reading *r)
+{
+	if (!r->cell_V.count)
+		return;
+	fprintf(to, "  cells      min #%.0f %s  max #%.0f %s  spread %.0f mV\n", reading_get(r, Q_CELL_MIN_NO),
+		shown(r, Q_CELL_MIN_V), reading_get(r, Q_CELL_MAX_NO), shown(r, Q_CELL_MAX_V),
+		(reading_get(r, Q_CELL_MAX_V) - reading_get(r, Q_CELL_MIN_V)) * 1000);
+	for (unsigned i = 0; i < r->cell_V.count; i++) {
+		if (i % 8 == 0)
+			fprintf(to, "    %2u", i + 1);
+		if (series_knows(&r->cell_V, i))
+			fprintf(to, "  %.3f%c", r->cell_V.value[i], r->balancing >> i & 1 ? '*' : ' ');
+		else
+			fprintf(to, "     --  ");
+		if (i % 8 == 7 || i + 1 == r->cell_V.count)
+			fputc('\n', to);
+	}
+}
+
+static void print_temperatures(FILE *to, const struct reading *r)
+{
+	if (!r->temperatures.count && !reading_knows(r, Q_TEMP_MOS_C))
+		return;
+	fputs("  sensors   ", to);
+	for (unsigned i = 0; i < r->temperatures.count; i++) {
+		if (series_knows(&r->temperatures, i))
+			fprintf(to, " T%u %.1f", i + 1, r->temperatures.value[i]);
+		else
+			fprintf(to, " T%u --", i + 1);
+	}
+	fprintf(to, "  MOS %s\n", shown(r, Q_TEMP_MOS_C));
+}
+
+static void print_alarms(FILE *to, const struct alarms *a)
+{
+	if (!a->known) {
+		fputs("  alarms     not reported\n", to);
+		return;
+	}
+	fputs("  alarms    ", to);
+	if (!alarms_raised(a))
+		fputs(" none", to);
+	for (unsigned i = 0; i < ALARM_COUNT; i++)
+		if (a->level[i])
+			fprintf(to, " %s (%s)", alarm_name((enum alarm)i), alarm_level_name((enum alarm_level)a->level[i]));
+	for (unsigned i = 0; i < a->own_count; i++)
+		fprintf(to, " %s (%s)", a->own[i].name, alarm_level_name(a->own[i].level));
+	fputc('\n', to);
+}
+
+static void print_limits(FILE *to, const struct snapshot *s)
+{
+	const struct limits_output *o[] = {&s->linear, &s->step};
+	char cvl[24], ccl[24], dcl[24], why[80];
+
+	for (int i = 0; i < 2; i++) {
+		bool in_force = o[i] == snapshot_limits(s);
+
+		text_number(o[i]->cvl, 2, "V", cvl, sizeof(cvl));
+		text_number(o[i]->ccl.limit, 1, "A", ccl, sizeof(ccl));
+		text_number(o[i]->dcl.limit, 1, "A", dcl, sizeof(dcl));
+		limit_reason_text(&o[i]->ccl, true, why, sizeof(why));
+		fprintf(to, "  %-7s%s  CVL %s %s  CCL %s (%s)", i ? "step" : "linear", in_force ? "in force" : "        ", cvl,
+			charge_phase_name(o[i]->phase), ccl, why);
+		limit_reason_text(&o[i]->dcl, false, why, sizeof(why));
+		fprintf(to, "  DCL %s (%s)\n", dcl, why);
+	}
+}
+
+void text_pack(FILE *to, const struct snapshot *s)
+{
+	const struct reading *r = &s->reading;
+
+	fprintf(to, "%s  %s", s->name, s->port);
+	if (s->addressed)
+		fprintf(to, " address %u", s->address);
+	fprintf(to, "  %s", s->protocol->id);
+	if (reading_knows(r, Q_CELL_COUNT))
+		fprintf(to, "  %.0fS", reading_get(r, Q_CELL_COUNT));
+	if (reading_knows(r, Q_CAPACITY_FULL_AH))
+		fprintf(to, " %s", shown(r, Q_CAPACITY_FULL_AH));
+	fprintf(to, "  %s\n", state_text(s));
+	for (unsigned t = T_SERIAL_NUMBER; t < TEXT_COUNT; t++)
+		if (r->text[t][0])
+			fprintf(to, "  %s %s\n", text_name((enum text)t), r->text[t]);
+	fprintf(to, "  pack       %s  %s  %s  SoC %s  SoH %s\n", shown(r, Q_VOLTAGE_V), shown(r, Q_CURRENT_A),
+		shown(r, Q_POWER_W), shown(r, Q_SOC_PCT), shown(r, Q_SOH_PCT));
+	fprintf(to, "  capacity   %s left of %s  cycles %s\n", shown(r, Q_CAPACITY_REMAINING_AH), shown(r, Q_CAPACITY_FULL_AH),
+		shown(r, Q_CYCLES));
+	fprintf(to, "  switches   charge %s  discharge %s  balance %s%s\n", on_off(reading_flag(r, F_CHARGE_MOS)),
+		on_off(reading_flag(r, F_DISCHARGE_MOS)), on_off(reading_flag(r, F_BALANCE_ENABLED)),
+		reading_flag(r, F_BALANCING_ACTIVE) == ON ? "  balancing now (*)" : "");
+	print_cells(to, r);
+	print_temperatures(to, r);
+	print_alarms(to, &r->alarms);
+	if (s->reading_ms)
+		print_limits(to, s);
+	if (s->error[0])
+		fprintf(to, "  last poll  %s\n", s->error);
+}
+
+void text_pack_line(FILE *to, const struct snapshot *s)
+{
+	const struct reading *r = &s->reading;
+	const struct limits_output *o = snapshot_limits(s);
+	char cvl[24], ccl[24], dcl[24], spread[24];
+
+	text_number(o->cvl, 2, "V", cvl, sizeof(cvl));
+	text_number(o->ccl.limit, 1, "A", ccl, sizeof(ccl));
+	text_number(o->dcl.limit, 1, "A", dcl, sizeof(dcl));
+	text_number((reading_get(r, Q_CELL_MAX_V) - reading_get(r, Q_CELL_MIN_V)) * 1000, 0, "mV", spread, sizeof(spread));
+	fprintf(to, "%-16.16s %-8s %9s %10s  SoC %7s  spread %6s  CVL %s CCL %s DCL %s\n", s->name, state_text(s),
+		shown(r, Q_VOLTAGE_V), shown(r, Q_CURRENT_A), shown(r, Q_SOC_PCT), spread, cvl, ccl, dcl);
+}
+
+/* ---- JSON ---- */
+
+static void set_number(json_t *o, const char *key, double v)
+{
+	if (isfinite(v))
+		json_object_set_new(o, key, json_from_number(v));
+}
+
+static json_t *reasons(const struct current_limit *l)
+{
+	json_t *a = json_array();
+
+	for (unsigned i = 0; i < REASON_COUNT; i++)
+		if (l->why >> i & 1)
+			json_array_append_new(a, json_string(limit_reason_name((enum limit_reason)(1u << i))));
+	return a;
+}
+
+json_t *limits_output_to_json(const struct limits_output *out)
+{
+	json_t *o = json_object();
+
+	set_number(o, "cvl_V", out->cvl);
+	json_object_set_new(o, "phase", json_string(charge_phase_name(out->phase)));
+	set_number(o, "ccl_A", out->ccl.limit);
+	json_object_set_new(o, "ccl_why", reasons(&out->ccl));
+	set_number(o, "dcl_A", out->dcl.limit);
+	json_object_set_new(o, "dcl_why", reasons(&out->dcl));
+	json_object_set_new(o, "charge_allowed", json_boolean(out->ccl.io));
+	json_object_set_new(o, "discharge_allowed", json_boolean(out->dcl.io));
+	set_number(o, "time_to_go_s", out->ttg);
+	return o;
+}
+
+json_t *snapshot_to_json(const struct snapshot *s)
+{
+	json_t *o = reading_to_json(&s->reading);
+	json_t *limits = json_object();
+
+	json_object_set_new(o, "port", json_string(s->port));
+	json_object_set_new(o, "name", json_string(s->name));
+	json_object_set_new(o, "identifier", json_string(s->identifier));
+	json_object_set_new(o, "state", json_string(state_text(s)));
+	if (!reading_knows(&s->reading, Q_ADDRESS) && s->addressed)
+		json_object_set_new(o, "address", json_integer(s->address));
+	if (!s->reading.text[T_PROTOCOL][0])
+		json_object_set_new(o, "protocol", json_string(s->protocol->id));
+	if (s->reading_ms) {
+		json_object_set_new(o, "time", json_real(s->reading_wall));
+		json_object_set_new(limits, "mode", json_string(s->mode == LIMITS_STEP ? "step" : "linear"));
+		json_object_set_new(limits, "linear", limits_output_to_json(&s->linear));
+		json_object_set_new(limits, "step", limits_output_to_json(&s->step));
+		json_object_set(o, "limits", limits);
+	}
+	json_decref(limits);
+	if (s->settings.count)
+		json_object_set_new(o, "settings", settings_to_json(&s->settings));
+	if (s->error[0])
+		json_object_set_new(o, "error", json_string(s->error));
+	return o;
+}
+
+/* ---- ports ---- */
+
+static bool same_attempt(const struct attempt *a, const struct attempt *b)
+{
+	return a->protocol == b->protocol && a->address == b->address && !strcmp(a->tx, b->tx) && !strcmp(a->say, b->say);
+}
+
+void text_port_trouble(FILE *to, const struct port_view *p)
+{
+	size_t received = 0;
+
+	if (p->state == PORT_ABSENT || p->state == PORT_REFUSED) {
+		fprintf(to, "%s: %s\n", p->name, p->error[0] ? p->error : "not there");
+		return;
+	}
+	fprintf(to, "%s: no BMS was recognised\n", p->name);
+	for (unsigned i = 0; i < p->attempt_count; i++) {
+		const struct attempt *a = &p->attempt[i];
+		bool again = false;
+
+		received += a->received;
+		for (unsigned k = 0; k < i && !again; k++)
+			again = same_attempt(a, &p->attempt[k]);
+		if (!again)
+			fprintf(to, "  %-10s %6u baud  address %-2u  sent %-24s %s\n", a->protocol->id, a->line.baud, a->address,
+				a->tx, a->say);
+	}
+	if (received)
+		fputs("  Something talks on this line, but no BMS that bmscope knows. Is it another device?\n", to);
+	else
+		fputs("  Nothing came back. Check: is the BMS awake (charger, button)? Swap A and B on RS485,\n"
+		      "  RX and TX on a TTL port. Is the right socket used, and its protocol switched on in the BMS?\n",
+		      to);
+}
