@@ -479,8 +479,6 @@ static bool set_key(struct scenario *s, char *text, const struct complaint *c)
 		return not_allowed(c, k, "");
 	if (!read_value(k, value ? value : "on", s))
 		return not_allowed(c, k, value);
-	s->cells_given = s->cells_given || k->member == AT(cells);
-	s->ntc_given = s->ntc_given || k->member == AT(ntc);
 	return true;
 }
 

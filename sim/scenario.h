@@ -28,7 +28,6 @@ struct scenario {
 
 	/* the battery */
 	uint32_t cells, ntc, cycles;
-	bool cells_given, ntc_given;
 	double capacity, soc, soh, temperature, imbalance, jitter, current;
 	bool cycling;	   /* current=cycle */
 	struct every weak; /* nth = the cell from 1, arg = percent */
