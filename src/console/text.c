@@ -229,7 +229,10 @@ void text_port_trouble(FILE *to, const struct port_view *p)
 	size_t received = 0;
 
 	if (p->state == PORT_ABSENT || p->state == PORT_REFUSED) {
-		fprintf(to, "%s: %s\n", p->name, p->error[0] ? p->error : "not there");
+		if (p->error[0]) /* names the port */
+			fprintf(to, "%s\n", p->error);
+		else
+			fprintf(to, "%s is not there\n", p->name);
 		return;
 	}
 	fprintf(to, "%s: no BMS was recognised\n", p->name);

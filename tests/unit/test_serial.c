@@ -805,7 +805,10 @@ static void the_lock_of_a_living_program_is_heeded(void **state)
 	leave_flow_control_on(f);
 	struct termios before = terminal(f);
 	assert_refused(f, f->pty, EBUSY, holder);
-	/* Its line and its lock are as they were. */
+	/* Its line and its lock are as they were; the device was not even opened, or its far side would see the end. */
+	char byte;
+	assert_int_equal(read(f->master, &byte, 1), -1);
+	assert_int_equal(errno, EAGAIN);
 	struct termios after = terminal(f);
 	assert_memory_equal(&before.c_iflag, &after.c_iflag, 4 * sizeof(tcflag_t));
 	assert_int_equal(access(lock_file(f), F_OK), 0);
