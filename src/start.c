@@ -86,6 +86,7 @@ int run_start(struct run *r, struct arguments *a)
 		.read_only = a->read_only,
 		.experimental = a->experimental,
 		.state_dir = a->state_dir,
+		.keep_state = a->face == FACE_DAEMON || a->face == FACE_SCREEN || a->face == FACE_SHELL,
 	};
 	if (uv_loop_init(&r->loop)) {
 		fprintf(stderr, "bmscope: cannot make an event loop\n");

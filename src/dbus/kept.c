@@ -2,92 +2,24 @@
 #include "dbus/kept.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
+#include "engine/durable.h"
+
 enum { HIGHEST_INSTANCE = 65535 /* in a file; new ones are the lowest that are free */ };
 
 struct kept {
-	uv_loop_t *loop;
-	char *path; /* NULL: not kept */
+	char path[512];
+	struct durable *file; /* NULL: not kept */
 	struct kept_battery *battery;
 	unsigned count;
-	bool dirty;
-	struct kept_write *write; /* under way */
-	bool closing;
-	int error; /* of the last write: told when it changes */
 	struct say say;
 };
-
-/* One write, in a thread of libuv's pool: waiting for the disk is not the loop's business. */
-struct kept_write {
-	uv_work_t work;
-	struct kept *kept;
-	char *path, *text;
-	int error;
-};
-
-/* ---- the file ---- */
-
-static int make_parents(const char *path)
-{
-	char part[512];
-
-	if (snprintf(part, sizeof(part), "%s", path) >= (int)sizeof(part))
-		return -ENAMETOOLONG;
-	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = 0;
-		if (mkdir(part, 0755) && errno != EEXIST)
-			return -errno;
-		*p = '/';
-	}
-	return 0;
-}
-
-static int write_fd(int fd, const char *text)
-{
-	size_t n = strlen(text);
-
-	while (n) {
-		ssize_t done = write(fd, text, n);
-
-		if (done < 0 && errno != EINTR)
-			return -errno;
-		if (done > 0) {
-			text += done;
-			n -= (size_t)done;
-		}
-	}
-	return fsync(fd) ? -errno : 0;
-}
-
-/* Whoever reads the file finds the old text or the new one, whenever the power fails. */
-static int replace_file(const char *path, const char *text)
-{
-	char fresh[520];
-	int error = make_parents(path);
-
-	if (error)
-		return error;
-	snprintf(fresh, sizeof(fresh), "%s.new", path);
-	int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return -errno;
-	error = write_fd(fd, text);
-	if (close(fd) && !error)
-		error = -errno;
-	if (!error && rename(fresh, path))
-		error = -errno;
-	if (error)
-		unlink(fresh);
-	return error;
-}
 
 static char *to_text(const struct kept *k)
 {
@@ -108,81 +40,17 @@ static char *to_text(const struct kept *k)
 	return text;
 }
 
-/* ---- writing beside the loop ---- */
-
-static void start_write(struct kept *k);
-
-static void free_kept(struct kept *k)
+static void note_failure(void *ctx, const char *path, int error)
 {
-	free(k->path);
-	free(k->battery);
-	free(k);
+	const struct kept *k = ctx;
+
+	say_log(&k->say, LOG_ERROR, "cannot write %s: %s", path, strerror(error));
 }
 
-static void do_write(uv_work_t *work)
+static void keep(struct kept *k)
 {
-	struct kept_write *w = work->data;
-
-	w->error = replace_file(w->path, w->text);
-}
-
-static void note_error(struct kept *k, int error)
-{
-	if (error && error != k->error)
-		say_log(&k->say, LOG_ERROR, "cannot write %s: %s", k->path, strerror(-error));
-	k->error = error;
-}
-
-static void write_now(struct kept *k)
-{
-	char *text = k->path && k->dirty ? to_text(k) : NULL;
-
-	if (text)
-		note_error(k, replace_file(k->path, text));
-	free(text);
-}
-
-static void written(uv_work_t *work, int status)
-{
-	struct kept_write *w = work->data;
-	struct kept *k = w->kept;
-
-	(void)status;
-	note_error(k, w->error);
-	k->write = NULL;
-	free(w->path);
-	free(w->text);
-	free(w);
-	if (k->closing) {
-		write_now(k);
-		free_kept(k);
-	} else if (k->dirty) {
-		start_write(k);
-	}
-}
-
-static void start_write(struct kept *k)
-{
-	struct kept_write *w;
-
-	k->dirty = true;
-	if (!k->path || k->write)
-		return;
-	w = calloc(1, sizeof(*w));
-	if (!w)
-		return;
-	w->kept = k;
-	w->work.data = w;
-	w->path = strdup(k->path);
-	w->text = to_text(k);
-	if (!w->path || !w->text || uv_queue_work(k->loop, &w->work, do_write, written)) {
-		free(w->path);
-		free(w->text);
-		free(w);
-		return;
-	}
-	k->write = w;
-	k->dirty = false;
+	if (k->file)
+		durable_write(k->file, to_text(k));
 }
 
 /* ---- reading ---- */
@@ -268,20 +136,18 @@ static void load(struct kept *k)
 struct kept *kept_open(uv_loop_t *loop, const char *dir, struct say say)
 {
 	struct kept *k = calloc(1, sizeof(*k));
-	size_t n = dir ? strlen(dir) + sizeof("/dbus.json") : 0;
 
 	if (!k)
 		return NULL;
-	k->loop = loop;
 	k->say = say;
 	if (!dir)
 		return k;
-	k->path = malloc(n);
-	if (!k->path) {
+	snprintf(k->path, sizeof(k->path), "%s/dbus.json", dir);
+	k->file = durable_new(loop, k->path, note_failure, k);
+	if (!k->file) {
 		free(k);
 		return NULL;
 	}
-	snprintf(k->path, n, "%s/dbus.json", dir);
 	load(k);
 	return k;
 }
@@ -290,13 +156,9 @@ void kept_close(struct kept *k)
 {
 	if (!k)
 		return;
-	k->closing = true;
-	if (k->write) {
-		k->say.log = NULL; /* who would hear it may be gone by then */
-		return;		   /* written() goes on */
-	}
-	write_now(k);
-	free_kept(k);
+	durable_close(k->file);
+	free(k->battery);
+	free(k);
 }
 
 const struct kept_battery *kept_battery(struct kept *k, const char *identifier)
@@ -310,7 +172,7 @@ const struct kept_battery *kept_battery(struct kept *k, const char *identifier)
 		instance++;
 	b = add(k, identifier, instance);
 	if (b)
-		start_write(k);
+		keep(k);
 	return b;
 }
 
@@ -321,5 +183,5 @@ void kept_rename(struct kept *k, const char *identifier, const char *custom_name
 	if (!b || !strcmp(b->custom_name, custom_name))
 		return;
 	snprintf(b->custom_name, sizeof(b->custom_name), "%s", custom_name);
-	start_write(k);
+	keep(k);
 }

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Commands: what may be asked, doing it, and the journal of what was changed. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/durable.h"
 #include "engine/internal.h"
 #include "model/json.h"
 #include "protocols/procedure.h"
@@ -94,25 +93,6 @@ void engine_command_preview(const struct engine *e, unsigned pack, const struct 
 
 /* ---- the journal ---- */
 
-static int make_dirs(const char *path)
-{
-	char part[256];
-
-	snprintf(part, sizeof(part), "%s", path);
-	for (char *p = part + 1;; p++) {
-		if (*p != '/' && *p)
-			continue;
-		char end = *p;
-
-		*p = 0;
-		if (mkdir(part, 0755) && errno != EEXIST)
-			return -errno;
-		if (!end)
-			return 0;
-		*p = end;
-	}
-}
-
 static void add_state(json_t *o, const char *key, const struct reading *r, enum command_kind kind)
 {
 	static const enum flag flag_of[COMMAND_KINDS] = {
@@ -161,12 +141,12 @@ static void write_journal(const struct pack *p, const struct command_outcome *ou
 	struct engine *e = p->engine;
 	char path[300];
 	char *line = journal_line(p, outcome);
-	int error = make_dirs(e->state_dir);
 
 	snprintf(path, sizeof(path), "%s/journal.jsonl", e->state_dir);
+	int error = durable_make_folders(path);
 	FILE *f = error || !line ? NULL : fopen(path, "ae");
 	if (!f || fprintf(f, "%s\n", line) < 0 || fflush(f) || fsync(fileno(f)))
-		engine_log(e, LOG_ERROR, "cannot write the journal %s: %s", path, strerror(error ? -error : errno));
+		engine_log(e, LOG_ERROR, "cannot write the journal %s: %s", path, strerror(error ? error : errno));
 	if (f)
 		fclose(f);
 	free(line);

@@ -271,6 +271,7 @@ static void on_tick(uv_timer_t *timer)
 	for (unsigned i = e->pack_count; i-- > 0;)
 		pack_tick(e->pack[i]);
 	recorder_flush(e);
+	remember_tick(e->remembered, e);
 }
 
 static void choose_state_dir(struct engine *e)
@@ -309,6 +310,8 @@ struct engine *engine_new(uv_loop_t *loop, const struct engine_options *options)
 		return NULL;
 	}
 	choose_state_dir(e);
+	if (options->keep_state)
+		e->remembered = remember_start(e);
 	uv_timer_start(e->tick, on_tick, TICK_MS, TICK_MS);
 	return e;
 }
@@ -317,6 +320,7 @@ void engine_free(struct engine *e)
 {
 	if (!e)
 		return;
+	remember_end(e->remembered, e);
 	e->observers = NULL;
 	serial_watch_free(e->watch);
 	for (unsigned i = 0; i < e->port_count; i++)

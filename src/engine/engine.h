@@ -29,6 +29,7 @@ struct engine_options {
 	bool read_only;       /* every command is refused */
 	bool experimental;    /* commands that a sheet calls unproven are allowed */
 	const char *state_dir; /* journal and state; NULL = the usual place */
+	bool keep_state;       /* limits survive a restart: for faces that stay */
 };
 
 enum pack_state {

@@ -13,6 +13,7 @@
 struct port;
 struct replay;
 struct recorder;
+struct remembered;
 
 /* One battery as the faces see it; it outlives the session that talks to it. */
 struct pack {
@@ -83,6 +84,7 @@ struct engine {
 	unsigned pack_count;
 	struct observer *observers;
 	struct recorder *recorder;
+	struct remembered *remembered; /* NULL: nothing is kept over a restart */
 	struct replay *replay; /* all of them, linked */
 	struct deferred *deferred;
 	struct serial_watch *watch;
@@ -141,6 +143,14 @@ void recorder_write(struct recorder *r, const struct engine *e, const struct por
 void recorder_note_line(struct recorder *r, const struct engine *e, const struct port *port);
 void recorder_note_protocol(struct recorder *r, const struct engine *e, const struct port *port);
 void recorder_flush(struct engine *e);
+
+/* remember.c */
+/* NULL: no memory; then nothing is kept. */
+struct remembered *remember_start(struct engine *e);
+/* Limits of a pack that has just been identified: as they were before the restart, if they are known. */
+bool remember_restore(struct remembered *r, struct pack *p);
+void remember_tick(struct remembered *r, const struct engine *e);
+void remember_end(struct remembered *r, const struct engine *e);
 
 /* replay.c */
 void replay_free(struct replay *r);

@@ -340,6 +340,7 @@ void pack_reading(struct pack *p, const struct device *dev, bool identified, uin
 	if (identified && (!s->identified || !s->identifier[0])) {
 		name_pack(p);
 		pack_configure(p);
+		remember_restore(p->engine->remembered, p);
 	}
 	s->identified = s->identified || identified;
 	s->state = PACK_ONLINE;
