@@ -141,7 +141,10 @@ static void plan_line(struct detect *d, const struct line *line, unsigned pass, 
 	for (unsigned c = 0; c < d->candidate_count; c++) {
 		const struct protocol *p = d->candidate[c].protocol;
 
-		for (unsigned l = 0; p->lines[l].baud && (patient || l == 0); l++) {
+		/* The other speeds of a protocol are rare: their other addresses come in later sweeps. */
+		bool all_lines = part == USUAL_ADDRESS ? patient : d->sweep > DETECT_QUICK + 1;
+
+		for (unsigned l = 0; p->lines[l].baud && (all_lines || l == 0); l++) {
 			if (!line_equal(&p->lines[l], line))
 				continue;
 			for (unsigned r = 0; r < p->probe_count; r++)
