@@ -50,6 +50,7 @@ struct port {
 	struct link *link;
 	struct detect *detect;
 	struct session *session;
+	bool listening; /* the session does not transmit; known to people and packs */
 	struct replay *replay; /* not owned; its bytes come from a recording */
 	const struct protocol *protocol; /* last spoken */
 	struct line_stats stats;
@@ -120,6 +121,8 @@ void port_devices_changed(struct port *port);
 /* The pack for what a port has found: one that was there before, or a new one. NULL: too many. */
 struct pack *pack_found(struct port *port, struct session_pack *sp, const struct protocol *protocol, uint8_t address,
 			bool addressed, bool listening);
+/* Another master has been heard on this port: its packs are only listened to from now on. */
+void packs_listen(struct port *port);
 void pack_reading(struct pack *p, const struct device *dev, bool identified, uint64_t poll_ms);
 void pack_missed(struct pack *p, unsigned failures, const char *error);
 /* Works out anew which sections of the configuration fit it. */

@@ -235,6 +235,18 @@ struct pack *pack_found(struct port *port, struct session_pack *sp, const struct
 	return p;
 }
 
+void packs_listen(struct port *port)
+{
+	struct engine *e = port->engine;
+
+	for (unsigned i = 0; i < e->pack_count; i++) {
+		if (e->pack[i]->port != port)
+			continue;
+		e->pack[i]->snap.listening = true;
+		engine_show_pack(e, e->pack[i]);
+	}
+}
+
 /* ---- readings ---- */
 
 static void step_limits(struct pack *p, const struct limits_input *in)

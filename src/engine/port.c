@@ -182,8 +182,7 @@ static void start_session(struct port *port)
 		port->state = PORT_REFUSED;
 		return;
 	}
-	engine_log(e, LOG_INFO, "%s: %s found after %.2f s%s", port->name, port->protocol->id, port->detected_s,
-		   listening ? "; the bus has another master, bmscope only listens" : "");
+	engine_log(e, LOG_INFO, "%s: %s found after %.2f s", port->name, port->protocol->id, port->detected_s);
 	recorder_note_protocol(e->recorder, e, port);
 	port->state = PORT_RUNNING;
 	session_start(port->session, now_of(port));
@@ -226,6 +225,12 @@ static void advance(struct port *port)
 
 	if (port->detect && detect_state(port->detect) == DETECT_FOUND)
 		start_session(port);
+	bool listening = port->session && session_listening(port->session);
+	if (listening && !port->listening) {
+		engine_log(port->engine, LOG_INFO, "%s: the bus has another master, bmscope only listens", port->name);
+		packs_listen(port);
+	}
+	port->listening = listening;
 	if (port->session) {
 		uint64_t silent = session_silent_since(port->session);
 
@@ -415,7 +420,7 @@ void port_fill_view(const struct port *port, struct port_view *v)
 	snprintf(v->error, sizeof(v->error), "%s", port->error);
 	if (port->session) {
 		v->packs = session_packs(port->session);
-		v->listening = session_listening(port->session);
+		v->listening = port->listening;
 		v->searching = session_searching(port->session, now_of(port));
 	}
 	if (port->detect) {

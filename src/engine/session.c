@@ -18,7 +18,8 @@ enum {
 	MISSED_AGAIN_MS = 60000, /* an optional row that stayed silent is asked again so much later */
 	SLACK_MAX_MS = 2000,     /* how far a slow device may stretch the first timeout */
 	UNHEARD_MS = 10000,      /* a bus master's cycle is several seconds long */
-	HEAR_ALL_MS = 6000,      /* after one whole cycle of it every battery has been heard */
+	FOREIGN_REQUESTS = 2,    /* one alone may be damage or a late echo */
+	HEAR_ALL_MS = 10000,     /* two whole cycles of it: each battery was heard, even if a frame was lost */
 };
 
 enum work { WORK_NONE, WORK_POLL, WORK_COMMAND, WORK_SCAN };
@@ -69,12 +70,19 @@ struct session {
 	uint64_t scan_due, scan_last;
 	unsigned scan_burst; /* addresses asked since the last cycle */
 
-	/* listening */
+	/* listening; also what is heard between one's own exchanges */
 	void *listen;
+	unsigned foreign_requests;
 	uint64_t heard_byte_ms;
 	size_t hear_n;
 	uint8_t hear[EXCHANGE_INBOX];
 };
+
+/* Does somebody else ask on this line? */
+static bool other_master(const struct session *s)
+{
+	return s->foreign_requests >= FOREIGN_REQUESTS;
+}
 
 /* ---- packs ---- */
 
@@ -334,7 +342,7 @@ static void row_not_answered(struct session *s, const char *error, bool refused,
 
 int session_command(struct session *s, unsigned pack, const struct command *command, const struct wall_time *now)
 {
-	if (s->listening)
+	if (s->listening || other_master(s))
 		return -EPERM;
 	if (s->command.active || pack >= s->pack_count)
 		return -EBUSY;
@@ -554,6 +562,32 @@ static bool work_on(struct session *s, uint64_t now_ms)
 	return false;
 }
 
+/* What somebody has said to his master, or by itself. */
+static void heard_answer(struct session *s, const struct request *as, struct bytes frame, uint64_t now_ms)
+{
+	struct session_pack *p = pack_at(s, as->address);
+	struct device dev;
+	const char *why = NULL;
+
+	if (!p && device_init(&dev, s->protocol, as->address, as->dialect, &s->pack[0]->dev.options))
+		p = add_pack(s, dev, now_ms);
+	if (!p || s->protocol->take(&p->dev, as, frame, &why) != FRAME_ANSWER)
+		return;
+	s->stats->answers++;
+	s->heard_ms = now_ms;
+	p->identified = true;
+	if (as->code == s->protocol->polls[0].code) {
+		p->cycle_start = now_ms;
+		note_good(s, p, now_ms);
+	}
+}
+
+/* An adapter may return what was sent. */
+static bool is_own(const struct session *s, struct bytes frame)
+{
+	return frame.n == s->x.request.n && memcmp(frame.p, s->x.request.tx, frame.n) == 0;
+}
+
 static void hear(struct session *s, bool quiet, uint64_t now_ms)
 {
 	while (s->hear_n) {
@@ -564,23 +598,16 @@ static void hear(struct session *s, bool quiet, uint64_t now_ms)
 
 		if (n == 0)
 			return;
-		if (n < 0 && why)
+		if (n < 0 && why && s->listening)
 			s->stats->bad_frames++;
-		if (n > 0 && s->protocol->overhear(s->listen, bytes_sub(in, 0, (size_t)n), &as) == HEARD_ANSWER) {
-			struct session_pack *p = pack_at(s, as.address);
-			struct device dev;
+		if (n > 0) {
+			struct bytes frame = bytes_sub(in, 0, (size_t)n);
+			enum heard heard = s->protocol->overhear(s->listen, frame, &as);
 
-			if (!p && device_init(&dev, s->protocol, as.address, as.dialect, &s->pack[0]->dev.options))
-				p = add_pack(s, dev, now_ms);
-			if (p && s->protocol->take(&p->dev, &as, bytes_sub(in, 0, (size_t)n), &why) == FRAME_ANSWER) {
-				s->stats->answers++;
-				s->heard_ms = now_ms;
-				p->identified = true;
-				if (as.code == s->protocol->polls[0].code) {
-					p->cycle_start = now_ms;
-					note_good(s, p, now_ms);
-				}
-			}
+			if (heard == HEARD_ANSWER && s->listening)
+				heard_answer(s, &as, frame, now_ms);
+			else if (heard == HEARD_MASTER && !s->listening && !is_own(s, frame))
+				s->foreign_requests++;
 		}
 		size_t size = (size_t)(n < 0 ? -n : n);
 		if (size > s->hear_n)
@@ -590,19 +617,42 @@ static void hear(struct session *s, bool quiet, uint64_t now_ms)
 	}
 }
 
+static void overhear(struct session *s, struct bytes b, uint64_t now_ms)
+{
+	if (!s->listening && now_ms >= s->heard_byte_ms + s->protocol->timing.gap_ms)
+		hear(s, true, now_ms);
+	if (b.n > sizeof(s->hear) - s->hear_n)
+		s->hear_n = 0;
+	b = bytes_sub(b, 0, sizeof(s->hear));
+	memcpy(s->hear + s->hear_n, b.p, b.n);
+	s->hear_n += b.n;
+	s->heard_byte_ms = now_ms;
+	hear(s, false, now_ms);
+}
+
+/* From now on this session does not transmit. */
+static void start_listening(struct session *s, uint64_t now_ms)
+{
+	s->listening = true;
+	s->cycling = SESSION_MAX_PACKS;
+	s->started_ms = now_ms; /* each pack has its time to be heard */
+}
+
+/* When listening: a pack that has not been heard by then is missed. */
+static uint64_t unheard_at(const struct session *s, const struct session_pack *p)
+{
+	return (p->good_ms > s->started_ms ? p->good_ms : s->started_ms) + UNHEARD_MS;
+}
+
 void session_receive(struct session *s, struct bytes b, uint64_t now_ms)
 {
 	if (s->listening) {
 		s->stats->bytes_in += b.n;
-		if (b.n > sizeof(s->hear) - s->hear_n)
-			s->hear_n = 0;
-		b = bytes_sub(b, 0, sizeof(s->hear));
-		memcpy(s->hear + s->hear_n, b.p, b.n);
-		s->hear_n += b.n;
-		s->heard_byte_ms = now_ms;
-		hear(s, false, now_ms);
+		overhear(s, b, now_ms);
 		return;
 	}
+	if (s->protocol->overhear)
+		overhear(s, b, now_ms);
 	if (s->work == WORK_NONE) {
 		if (!s->x.dev) {
 			s->stats->noise_bytes += b.n;
@@ -636,7 +686,7 @@ void session_tick(struct session *s, uint64_t now_ms)
 		for (unsigned i = 0; i < s->pack_count; i++) {
 			struct session_pack *p = s->pack[i];
 
-			if (now_ms < p->next_poll || now_ms < p->good_ms + UNHEARD_MS)
+			if (now_ms < p->next_poll || now_ms < unheard_at(s, p))
 				continue;
 			p->next_poll = now_ms + s->poll_ms;
 			note_missed(s, p, "not heard on this bus for 10 s", now_ms);
@@ -649,6 +699,11 @@ void session_tick(struct session *s, uint64_t now_ms)
 			if (s->x.state == EXCHANGE_WAITING)
 				return;
 			finished(s, now_ms);
+		}
+		/* A command that has begun is brought to its end: its outcome must be known. */
+		if (other_master(s) && !s->command.active) {
+			start_listening(s, now_ms);
+			return;
 		}
 		if (now_ms < s->free_ms || !work_on(s, now_ms))
 			return;
@@ -665,8 +720,8 @@ uint64_t session_deadline(const struct session *s)
 	if (next >= 0)
 		deadline = s->pack[next]->next_poll;
 	if (s->listening) {
-		if (next >= 0 && s->pack[next]->good_ms + UNHEARD_MS > deadline)
-			deadline = s->pack[next]->good_ms + UNHEARD_MS;
+		if (next >= 0 && unheard_at(s, s->pack[next]) > deadline)
+			deadline = unheard_at(s, s->pack[next]);
 		uint64_t quiet = s->heard_byte_ms + s->protocol->timing.gap_ms;
 		return s->hear_n && quiet < deadline ? quiet : deadline;
 	}

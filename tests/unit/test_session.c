@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Poll cycles, losses and commands on a line in simulated time, with a JBD board of the test's own. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -111,11 +112,10 @@ static void on_command(void *ctx, struct session_pack *p, const struct command *
 	outcomes++;
 }
 
-static struct session *start(void)
+static struct session *start_as(const char *protocol, const struct line *speed, vline_device device)
 {
 	struct session_io io = {on_send, on_found, on_reading, on_missed, on_command, NULL};
 	struct device dev;
-	const struct line at_9600 = {9600, 8, 'N', 1};
 
 	memset(&board, 0, sizeof(board));
 	memset(&line, 0, sizeof(line));
@@ -123,14 +123,19 @@ static struct session *start(void)
 	readings = misses = founds = outcomes = 0;
 	board.delay_ms = 60;
 	line.now_ms = 1;
-	line.line = line.device_line = at_9600;
+	line.line = line.device_line = *speed;
 	line.connected = true;
-	line.device = on_request;
-	assert_true(device_init(&dev, protocol_by_id("jbd-uart"), 0, 0, NULL));
-	struct session *s = session_new(dev, &at_9600, false, 1000, NULL, 0, io, &stats);
+	line.device = device;
+	assert_true(device_init(&dev, protocol_by_id(protocol), protocol_by_id(protocol)->first_address, 0, NULL));
+	struct session *s = session_new(dev, speed, false, 1000, NULL, 0, io, &stats);
 	assert_non_null(s);
 	session_start(s, line.now_ms);
 	return s;
+}
+
+static struct session *start(void)
+{
+	return start_as("jbd-uart", &(const struct line){9600, 8, 'N', 1}, on_request);
 }
 
 static void run(struct session *s, uint64_t ms)
@@ -326,6 +331,37 @@ static void a_second_command_waits_for_the_first(void **unused)
 	session_free(s);
 }
 
+/* An adapter that returns what it is sent; the board is silent. */
+static void echoes(void *ctx, struct vline *v, struct bytes r)
+{
+	(void)ctx;
+	vline_reply_bytes(v, r, 0);
+}
+
+static void where_somebody_else_asks_nothing_more_is_sent(void **unused)
+{
+	const struct line speed = {115200, 8, 'N', 1};
+	struct session *s = start_as("jk-pb", &speed, echoes);
+	struct command c = {.kind = COMMAND_CHARGE};
+	const struct wall_time now = {.year = 2024, .month = 3, .day = 1};
+
+	(void)unused;
+	run(s, 5000);
+	assert_false(session_listening(s)); /* one's own echo is nobody else */
+	/* What a master sends to board 5: status, later the settings. */
+	vline_reply(&line, "051016200001020000e431", 300);
+	run(s, 2000);
+	assert_false(session_listening(s));
+	vline_reply(&line, "0510161e0001020000e0ef", 300);
+	run(s, 2000);
+	assert_true(session_listening(s));
+	unsigned sent = line.sent;
+	run(s, 60000);
+	assert_int_equal(line.sent, sent);
+	assert_int_equal(session_command(s, 0, &c, &now), -EPERM);
+	session_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +377,7 @@ int main(void)
 		cmocka_unit_test(an_acknowledged_command_without_effect_is_not_confirmed),
 		cmocka_unit_test(polling_goes_on_after_a_command),
 		cmocka_unit_test(a_second_command_waits_for_the_first),
+		cmocka_unit_test(where_somebody_else_asks_nothing_more_is_sent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
