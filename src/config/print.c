@@ -89,7 +89,7 @@ static void print_roff(FILE *to, const char *text)
 
 static const char manual_head[] =
 	".\\\" Written by `bmscope config man`; the text of the options is that of the program.\n"
-	".TH BMSCOPE.INI 5 \"\" bmscope \"File formats\"\n"
+	".TH BMSCOPE.INI 5 2026-11-24 bmscope \"File formats\"\n"
 	".SH NAME\n"
 	"bmscope.ini \\- configuration of bmscope\n"
 	".SH SYNOPSIS\n"
