@@ -18,7 +18,7 @@ enum {
 	MISSED_AGAIN_MS = 60000, /* an optional row that stayed silent is asked again so much later */
 	SLACK_MAX_MS = 2000,     /* how far a slow device may stretch the first timeout */
 	UNHEARD_MS = 10000,      /* a bus master's cycle is several seconds long */
-	FOREIGN_REQUESTS = 2,    /* one alone may be damage or a late echo */
+	FOREIGN_REQUESTS = 2,    /* within UNHEARD_MS; one alone may be damage or a late echo */
 	HEAR_ALL_MS = 10000,     /* two whole cycles of it: each battery was heard, even if a frame was lost */
 };
 
@@ -73,6 +73,7 @@ struct session {
 	/* listening; also what is heard between one's own exchanges */
 	void *listen;
 	unsigned foreign_requests;
+	uint64_t foreign_ms; /* the last one */
 	uint64_t heard_byte_ms;
 	size_t hear_n;
 	uint8_t hear[EXCHANGE_INBOX];
@@ -588,6 +589,14 @@ static bool is_own(const struct session *s, struct bytes frame)
 	return frame.n == s->x.request.n && memcmp(frame.p, s->x.request.tx, frame.n) == 0;
 }
 
+static void foreign_request(struct session *s, uint64_t now_ms)
+{
+	if (now_ms > s->foreign_ms + UNHEARD_MS)
+		s->foreign_requests = 0;
+	s->foreign_requests++;
+	s->foreign_ms = now_ms;
+}
+
 static void hear(struct session *s, bool quiet, uint64_t now_ms)
 {
 	while (s->hear_n) {
@@ -607,7 +616,7 @@ static void hear(struct session *s, bool quiet, uint64_t now_ms)
 			if (heard == HEARD_ANSWER && s->listening)
 				heard_answer(s, &as, frame, now_ms);
 			else if (heard == HEARD_MASTER && !s->listening && !is_own(s, frame))
-				s->foreign_requests++;
+				foreign_request(s, now_ms);
 		}
 		size_t size = (size_t)(n < 0 ? -n : n);
 		if (size > s->hear_n)

@@ -348,7 +348,9 @@ static void where_somebody_else_asks_nothing_more_is_sent(void **unused)
 	(void)unused;
 	run(s, 5000);
 	assert_false(session_listening(s)); /* one's own echo is nobody else */
-	/* What a master sends to board 5: status, later the settings. */
+	/* What a master sends to board 5: status, later the settings. One alone, and one more much later, is no master. */
+	vline_reply(&line, "051016200001020000e431", 300);
+	run(s, 30000);
 	vline_reply(&line, "051016200001020000e431", 300);
 	run(s, 2000);
 	assert_false(session_listening(s));
