@@ -15,7 +15,7 @@ typedef int64_t usec;
 #define MS     ((usec)1000)
 #define SECOND ((usec)1000000)
 
-enum { FRAME_MAX = 1100, FRAMES_MAX = 20 };
+enum { FRAME_MAX = 4120, FRAMES_MAX = 20 };
 
 struct frame {
 	uint8_t p[FRAME_MAX];

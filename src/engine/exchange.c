@@ -7,7 +7,7 @@
 void exchange_begin(struct exchange *x, struct device *dev, const struct request *request, struct line_stats *stats,
 		    uint64_t now_ms, uint32_t wire_ms)
 {
-	/* The inbox is 2 KiB that nobody reads beyond in_n: not worth clearing every time. */
+	/* The inbox is 8 KiB that nobody reads beyond in_n: not worth clearing every time. */
 	memset(x, 0, offsetof(struct exchange, in));
 	x->state = EXCHANGE_WAITING;
 	x->dev = dev;

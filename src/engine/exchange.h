@@ -9,7 +9,7 @@
 
 #include "protocols/protocol.h"
 
-#define EXCHANGE_INBOX 2048 /* two of the longest frames */
+#define EXCHANGE_INBOX 8200 /* nearly two of the longest frames */
 #define EXCHANGE_SAMPLE 24  /* bytes of what came, kept for the error text */
 
 enum exchange_state {

@@ -24,7 +24,7 @@ enum sources { SOURCE_GPS = 2, SOURCE_PC = 3 };
 enum transports { TRANSPORT_REQUEST = 0, TRANSPORT_UNASKED = 2 };
 
 /* A frame around its n bytes of body: 11 bytes before, 9 behind. The length in it leaves out 4E 57. */
-enum { HEAD = 11, TAIL = 9, OVERHEAD = HEAD + TAIL, LENGTH_MIN = 0x12, LENGTH_MAX = MAX_FRAME - 2 };
+enum { HEAD = 11, TAIL = 9, OVERHEAD = HEAD + TAIL, LENGTH_MIN = 0x12, LENGTH_MAX = 1022 };
 enum { COMMAND_AT = 8, TRANSPORT_AT = 10, JK_MAX_CELLS = 32, CELL_SIZE = 3 };
 
 enum tags {

@@ -19,7 +19,7 @@
 #include "model/setting.h"
 
 #define MAX_REQUEST 320 /* longest request of any sheet, with room */
-#define MAX_FRAME 1024  /* longest reply that a recogniser may ask to be collected */
+#define MAX_FRAME 4113  /* longest reply that a recogniser may ask to be collected (sheet ascii-1363 1) */
 #define MAX_CONFIRM 3
 
 /* What the configuration tells protocols. All zero bytes = nothing said. */
@@ -141,6 +141,7 @@ struct protocol {
 	const char *title;        /* for people: "JBD, LLT Power, Xiaoxiang, Overkill Solar" */
 	const char *manufacturer; /* the name that D-Bus consumers know: "LLT/JBD" */
 	const char *const *bms_types; /* names that select it in BMS_TYPE; NULL-terminated */
+	bool untested; /* on hardware: no record of a real device was ever decoded; faces say so */
 	enum link_kind link;
 	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL unless serial */
 	struct timing timing;
