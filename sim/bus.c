@@ -46,7 +46,7 @@ bool bus_init(struct bus *bus, const struct scenario *s, uint64_t seed, double s
 		if (!bus->registers)
 			return false;
 	}
-	if (s->master) {
+	if (s->kind->mastered && s->kind->mastered(s)) {
 		boards++;
 		bus->speak_at = now;
 	}

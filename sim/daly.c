@@ -41,6 +41,26 @@ enum command {
 	CHARGE_SWITCH = 0xda,
 };
 
+struct daly_options {
+	bool frames16, host80, inverted, noack, gathered;
+};
+
+_Static_assert(sizeof(struct daly_options) <= SCENARIO_OWN, "room for its own keys");
+#define AT(member) offsetof(struct daly_options, member)
+
+static const struct key daly_keys[] = {
+	{"frames16", KEY_FLAG, AT(frames16), 0, 0, "", "off", NULL, "cells always come in 16 frames", 0},
+	{"host80", KEY_FLAG, AT(host80), 0, 0, "", "on", NULL, "board 1 also answers host address 80", 0},
+	{"inverted", KEY_FLAG, AT(inverted), 0, 0, "", "off", NULL, "the current has the other sign", 0},
+	{"noack", KEY_FLAG, AT(noack), 0, 0, "", "off", NULL, "a SoC write is done, but not answered", 0},
+	{"gathered", KEY_FLAG, AT(gathered), 0, 0, "", "off", NULL, "the second voltage of command 90 is filled", 0},
+};
+
+static const struct daly_options *options(const struct scenario *s)
+{
+	return (const void *)s->own;
+}
+
 struct daly_board {
 	uint8_t last[DATA];	     /* of the last reply: what is not filled goes out again */
 	uint8_t group[GROUPS][DATA]; /* settings as written, from command 50 on */
@@ -224,8 +244,8 @@ static void basic(const struct device *d, const struct battery_sample *m, uint8_
 	double dA = m->current_mA / 100.0;
 
 	put_u16be(data, fit_u16(m->pack_mV / 100.0));
-	put_u16be(data + 2, d->scenario->gathered ? fit_u16(m->pack_mV / 100.0) : 0);
-	put_u16be(data + 4, fit_u16(d->scenario->inverted ? NO_CURRENT + dA : NO_CURRENT - dA));
+	put_u16be(data + 2, options(d->scenario)->gathered ? fit_u16(m->pack_mV / 100.0) : 0);
+	put_u16be(data + 4, fit_u16(options(d->scenario)->inverted ? NO_CURRENT + dA : NO_CURRENT - dA));
 	put_u16be(data + 6, (uint16_t)m->soc_permille);
 }
 
@@ -335,7 +355,7 @@ static void send_live(struct device *d, uint8_t command, bool all, struct reply 
 		counts(&m, data);
 		break;
 	case CELLS:
-		send_cells(d, &m, all || d->scenario->frames16, out);
+		send_cells(d, &m, all || options(d->scenario)->frames16, out);
 		return;
 	case SENSORS:
 		send_sensors(d, &m, all, out);
@@ -424,7 +444,7 @@ static void set_soc(struct device *d, struct bytes data, struct reply *out)
 	memcpy(board->clock, data.p, sizeof(board->clock));
 	if (permille <= 1000)
 		battery_set_soc(&d->battery, permille / 10.0);
-	if (!d->scenario->noack)
+	if (!options(d->scenario)->noack)
 		acknowledge(d, SET_SOC, 1, out);
 }
 
@@ -462,7 +482,7 @@ static bool answer_write(struct device *d, uint8_t command, struct bytes data, s
 static void daly_answer(struct device *d, struct bytes request, struct reply *out)
 {
 	uint8_t host = u8_at(request, 1), command = u8_at(request, 2);
-	bool bluetooth = host == HOST_BLUETOOTH && d->scenario->host80 && d->hears == 1;
+	bool bluetooth = host == HOST_BLUETOOTH && options(d->scenario)->host80 && d->hears == 1;
 
 	if (!bluetooth && host != HOST_FIRST_BOARD - 1 + d->hears)
 		return;
@@ -510,6 +530,8 @@ const struct kind daly_kind = {
 	.address_first = 1,
 	.alarms = daly_alarms,
 	.n_alarms = sizeof(daly_alarms) / sizeof(daly_alarms[0]),
+	.keys = daly_keys,
+	.n_keys = sizeof(daly_keys) / sizeof(daly_keys[0]),
 	.loops_back_asleep = true,
 	.garbage_hex = "FF",
 	.board_size = sizeof(struct daly_board),

@@ -65,10 +65,17 @@ struct kind {
 	usec gap;			     /* silence after which a request begins anew */
 	unsigned max_cells, max_sensors, cells, sensors, capacity;
 	enum balancer balancer;
+	bool sensors_fixed; /* the board has `sensors` of them, always */
 	bool addressed;
+	/* What `packs` and `addresses` need, when this port has but one board without address. NULL: always a bus. */
+	const char *(*alone)(const struct scenario *s);
+	/* Whether one more board is there, the bus master; it is the last of the port's. NULL: never. */
+	bool (*mastered)(const struct scenario *s);
 	uint8_t address_min, address_max, address_first;
 	const struct alarm_bit *alarms;
 	unsigned n_alarms;
+	const struct key *keys; /* of its own; their values lie in scenario.own */
+	unsigned n_keys;
 	bool loops_back_asleep;	 /* asleep, the line returns what it gets */
 	const char *garbage_hex; /* the noise that is usual on such a line */
 	size_t board_size;

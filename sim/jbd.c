@@ -17,6 +17,54 @@ enum { FUNCTION_BALANCE = 1 << 2, FUNCTION_ONLY_CHARGING = 1 << 3, FUNCTION_LARG
 enum { HOLD_CHARGE = 1, HOLD_DISCHARGE = 2, LOCK_BIT = 1 << 12 };
 enum texts { TEXT_MANUFACTURER, TEXT_MODEL, TEXT_BARCODE, TEXTS };
 
+enum jbd_dialect { JBD_STANDARD, JBD_ADDRESSED };
+enum jbd_password_form { PASSWORD_ANY, PASSWORD_ASCII, PASSWORD_VALUES };
+enum jbd_mos { JBD_MOS_BOTH, JBD_MOS_E1, JBD_MOS_FB };
+enum jbd_remaining { E0_WORKS, E0_IGNORED, E0_UNKNOWN };
+enum jbd_tail { TAIL_0, TAIL_7, TAIL_9, TAIL_16 };
+
+struct jbd_options {
+	int dialect; /* enum jbd_dialect */
+	char password[8];
+	int password_form;
+	int mos;
+	int remaining; /* what register E0 does */
+	int tail;
+	uint32_t trailing;
+	bool no05, no0a, fa, badrefusal, dd;
+};
+
+_Static_assert(sizeof(struct jbd_options) <= SCENARIO_OWN, "room for its own keys");
+#define AT(member) offsetof(struct jbd_options, member)
+
+static const struct key jbd_keys[] = {
+	{"dialect", KEY_WORD, AT(dialect), 0, 0, "", "standard", "standard|addressed", "frames without or with address",
+	 0},
+	{"password", KEY_DIGITS, AT(password), 0, 0, "6 digits", NULL, NULL, "without it nothing can be written", 0},
+	{"form", KEY_WORD, AT(password_form), 0, 0, "", "any", "any|ascii|values", "how the password must be sent", 0},
+	{"mos", KEY_WORD, AT(mos), 0, 0, "", "both", "both|e1|fb", "commands known for the MOS", 0},
+	{"e0", KEY_WORD, AT(remaining), 0, 0, "", "works", "works|ignored|unknown",
+	 "what a write of the remaining capacity does", 0},
+	{"tail", KEY_WORD, AT(tail), 0, 0, "bytes", "9", "0|7|9|16", "register 03 goes on so long behind the sensors",
+	 0},
+	{"trailing", KEY_INTEGER, AT(trailing), 0, 4, "bytes", "0", NULL, "behind a frame's end mark", 0},
+	{"no05", KEY_FLAG, AT(no05), 0, 0, "", "off", NULL, "register 05 is not answered", 0},
+	{"no0a", KEY_FLAG, AT(no0a), 0, 0, "", "off", NULL, "control word 0A is not known", 0},
+	{"fa", KEY_FLAG, AT(fa), 0, 0, "", "on", NULL, "parameter block FA is known", 0},
+	{"badrefusal", KEY_FLAG, AT(badrefusal), 0, 0, "", "off", NULL, "refusals have a wrong checksum", 0},
+	{"dd", KEY_FLAG, AT(dd), 0, 0, "", "off", NULL, "cell voltages whose low byte is DD", 0},
+};
+
+static const struct jbd_options *options(const struct scenario *s)
+{
+	return (const void *)s->own;
+}
+
+static const char *alone(const struct scenario *s)
+{
+	return options(s)->dialect == JBD_STANDARD ? "dialect=addressed" : NULL;
+}
+
 struct jbd_board {
 	bool factory, unlocked;
 	uint8_t hold;			   /* HOLD_ bits of E1 */
@@ -171,7 +219,7 @@ static void register_write(struct device *d, uint8_t reg, uint16_t raw)
 
 static bool addressed(const struct device *d)
 {
-	return d->scenario->dialect == JBD_ADDRESSED;
+	return options(d->scenario)->dialect == JBD_ADDRESSED;
 }
 
 static uint16_t ocv_mV(const struct device *d, unsigned pct)
@@ -228,7 +276,7 @@ static void start_texts(struct device *d)
 	set_text(board->text[TEXT_MANUFACTURER], "DGJBD");
 	set_text(board->text[TEXT_MODEL], model);
 	set_text(board->text[TEXT_BARCODE], device_text(d->scenario->serial, "60306221100842"));
-	memcpy(board->password, d->scenario->password, sizeof(board->password));
+	memcpy(board->password, options(d->scenario)->password, sizeof(board->password));
 }
 
 static void jbd_start(struct device *d)
@@ -250,7 +298,7 @@ static uint16_t checksum(struct bytes covered)
 
 static int jbd_find_request(const struct scenario *s, struct bytes in)
 {
-	size_t shift = s->dialect == JBD_ADDRESSED;
+	size_t shift = options(s)->dialect == JBD_ADDRESSED;
 	size_t n = (size_t)u8_at(in, 3 + shift) + 7 + shift;
 
 	if (u8_at(in, 0) != 0xdd)
@@ -279,9 +327,9 @@ static void send_reply(struct device *d, struct reply *out, uint8_t reg, enum st
 	frame_add(f, payload.p, payload.n);
 	f->sum_at = f->n;
 	uint16_t sum = checksum(bytes_sub(frame_bytes(f), covered_from, FRAME_MAX));
-	frame_add_u16be(f, status && d->scenario->badrefusal ? (uint16_t)~sum : sum);
+	frame_add_u16be(f, status && options(d->scenario)->badrefusal ? (uint16_t)~sum : sum);
 	frame_add_u8(f, 0x77);
-	for (uint32_t i = 0; i < d->scenario->trailing; i++)
+	for (uint32_t i = 0; i < options(d->scenario)->trailing; i++)
 		frame_add_u8(f, 0xa0 + i);
 }
 
@@ -319,7 +367,7 @@ static uint16_t balance_word(const struct battery_sample *m, unsigned from)
 
 static bool has_tail(const struct device *d)
 {
-	return !addressed(d) && d->scenario->tail != TAIL_0;
+	return !addressed(d) && options(d->scenario)->tail != TAIL_0;
 }
 
 static void add_tail(const struct device *d, const struct battery_sample *m, struct frame *f)
@@ -330,10 +378,10 @@ static void add_tail(const struct device *d, const struct battery_sample *m, str
 	frame_add_u16be(f, (unsigned)(device_alarm_bits(d) >> 16 & 0xffff));
 	frame_add_u16be(f, capacity(d, m->full_mAh));
 	frame_add_u16be(f, capacity(d, m->remaining_mAh));
-	if (d->scenario->tail == TAIL_7)
+	if (options(d->scenario)->tail == TAIL_7)
 		return;
 	frame_add_u16be(f, (unsigned)(m->balance_mA < 0 ? -m->balance_mA : m->balance_mA));
-	if (d->scenario->tail == TAIL_16)
+	if (options(d->scenario)->tail == TAIL_16)
 		frame_add(f, more, sizeof(more));
 }
 
@@ -349,7 +397,7 @@ static void add_sensors(const struct battery_sample *m, bool first_is_mos, struc
 static void measure(const struct device *d, struct battery_sample *m)
 {
 	battery_measure(&d->battery, m);
-	if (!d->scenario->dd)
+	if (!options(d->scenario)->dd)
 		return;
 	m->pack_mV = 0;
 	for (unsigned i = 0; i < m->cells; i++) {
@@ -508,7 +556,7 @@ static void parameters(struct device *d, bool write, struct bytes data, struct r
 	const struct jbd_board *board = d->board;
 	struct frame payload = {.n = 0};
 
-	if (!d->scenario->fa || data.n != (write ? 3 + 2 * n : 3) || !n || n > 95 || first + n > PARAMETERS) {
+	if (!options(d->scenario)->fa || data.n != (write ? 3 + 2 * n : 3) || !n || n > 95 || first + n > PARAMETERS) {
 		send_status(d, out, 0xfa, UNKNOWN);
 		return;
 	}
@@ -561,7 +609,7 @@ static void answer_read(struct device *d, uint8_t reg, struct bytes data, struct
 		basic(d, &payload);
 	else if (reg == 0x04)
 		cells(d, &payload);
-	else if (reg == 0x05 && d->scenario->no05)
+	else if (reg == 0x05 && options(d->scenario)->no05)
 		return;
 	else if (reg == 0x05)
 		frame_add(&payload, board->name, strlen(board->name));
@@ -624,7 +672,7 @@ static enum status leave_factory(struct device *d, uint16_t how)
 static bool password_fits(const struct device *d, struct bytes digits)
 {
 	const struct jbd_board *board = d->board;
-	int form = d->scenario->password_form;
+	int form = options(d->scenario)->password_form;
 	bool ascii = form != PASSWORD_VALUES, values = form != PASSWORD_ASCII;
 
 	for (unsigned i = 0; i < 6; i++) {
@@ -672,7 +720,7 @@ static enum status control(struct device *d, uint8_t word)
 {
 	struct jbd_board *board = d->board;
 
-	if (d->scenario->no0a)
+	if (options(d->scenario)->no0a)
 		return UNKNOWN;
 	switch (word) {
 	case 0x01:
@@ -703,9 +751,9 @@ static enum status control(struct device *d, uint8_t word)
 
 static enum status write_remaining(struct device *d, uint16_t raw)
 {
-	if (d->scenario->remaining == E0_WORKS)
+	if (options(d->scenario)->remaining == E0_WORKS)
 		battery_set_remaining(&d->battery, raw / (large_units(d) ? 10.0 : 100.0));
-	return d->scenario->remaining == E0_UNKNOWN ? UNKNOWN : DONE;
+	return options(d->scenario)->remaining == E0_UNKNOWN ? UNKNOWN : DONE;
 }
 
 static enum status write_text(struct device *d, uint8_t reg, struct bytes data)
@@ -763,9 +811,10 @@ static enum status write_register(struct device *d, uint8_t reg, struct bytes da
 	if (reg == 0x0a)
 		return control(d, u8_at(data, 0));
 	if (reg == 0xe1)
-		return d->scenario->mos == JBD_MOS_FB ? UNKNOWN : hold_mos(d, u8_at(data, 1));
+		return options(d->scenario)->mos == JBD_MOS_FB ? UNKNOWN : hold_mos(d, u8_at(data, 1));
 	if (reg == 0xfb)
-		return d->scenario->mos == JBD_MOS_E1 ? UNKNOWN : hold_mos_new(d, u8_at(data, 0), u8_at(data, 1));
+		return options(d->scenario)->mos == JBD_MOS_E1 ? UNKNOWN
+							       : hold_mos_new(d, u8_at(data, 0), u8_at(data, 1));
 	return write_config(d, reg, data);
 }
 
@@ -819,11 +868,14 @@ const struct kind jbd_kind = {
 	.capacity = 100,
 	.balancer = BALANCER_BLEEDS,
 	.addressed = true,
+	.alone = alone,
 	.address_min = 0,
 	.address_max = 15,
 	.address_first = 0,
 	.alarms = jbd_alarms,
 	.n_alarms = sizeof(jbd_alarms) / sizeof(jbd_alarms[0]),
+	.keys = jbd_keys,
+	.n_keys = sizeof(jbd_keys) / sizeof(jbd_keys[0]),
 	.garbage_hex = "FF",
 	.board_size = sizeof(struct jbd_board),
 	.start = jbd_start,

@@ -24,6 +24,41 @@ struct image {
 	uint8_t width[IMAGE];
 };
 
+enum pb_pad { PAD_NONE, PAD_BEFORE, PAD_AFTER, PAD_BOTH };
+
+struct jk_pb_options {
+	int pad;
+	uint32_t stray;
+	int32_t byte5;
+	bool noabout, cold03, master, refuse, ackonly;
+};
+
+_Static_assert(sizeof(struct jk_pb_options) <= SCENARIO_OWN, "room for its own keys");
+#define AT(member) offsetof(struct jk_pb_options, member)
+
+static const struct key jk_pb_keys[] = {
+	{"pad", KEY_WORD, AT(pad), 0, 0, "", "none", "none|before|after|both", "00 bytes around the acknowledgement",
+	 0},
+	{"stray", KEY_INTEGER, AT(stray), 0, 11, "bytes", "0", NULL, "of the request in front of the reply", 0},
+	{"byte5", KEY_BYTE, AT(byte5), 0, 255, "HEX", NULL, NULL, "byte 5 of frames", 0},
+	{"noabout", KEY_FLAG, AT(noabout), 0, 0, "", "off", NULL, "trigger 1C is not answered", 0},
+	{"ackonly", KEY_FLAG, AT(ackonly), 0, 0, "", "off", NULL, "triggers are acknowledged without a frame", 0},
+	{"cold03", KEY_FLAG, AT(cold03), 0, 0, "", "off", NULL, "function 03 needs a function 10 within the last 3 s",
+	 0},
+	{"master", KEY_FLAG, AT(master), 0, 0, "", "off", NULL, "one more board, at address 0, is the bus master", 0},
+	{"refuse", KEY_FLAG, AT(refuse), 0, 0, "", "off", NULL, "settings can't be written", 0},
+};
+
+static const struct jk_pb_options *options(const struct scenario *s)
+{
+	return (const void *)s->own;
+}
+
+static bool mastered(const struct scenario *s)
+{
+	return options(s)->master;
+}
+
 struct jk_pb_board {
 	int32_t state[STATES]; /* settings that mean nothing to the battery, by word of the settings frame */
 	uint16_t control_bits;
@@ -209,7 +244,7 @@ static void image_start(const struct device *d, struct image *img, enum frame_ty
 	memset(img, 0, sizeof(*img));
 	memcpy(img->p, head, sizeof(head));
 	img->p[4] = (uint8_t)type;
-	img->p[5] = d->scenario->byte5 >= 0 ? (uint8_t)d->scenario->byte5 : 0;
+	img->p[5] = (uint8_t)options(d->scenario)->byte5;
 }
 
 /* Bulk until a cell reaches RCV, then an hour of absorption, then float until the SoC is below 95 %. */
@@ -514,7 +549,7 @@ static void answer_read(struct device *d, struct bytes request, struct reply *ou
 	struct image img;
 	size_t offset;
 
-	if (d->scenario->cold03 && d->now - board->function10 > COLD_US)
+	if (options(d->scenario)->cold03 && d->now - board->function10 > COLD_US)
 		return;
 	if (!words || words > WORDS_MAX) {
 		send_exception(d, out, READ_HOLDING, BAD_VALUE);
@@ -537,7 +572,7 @@ static void answer_read(struct device *d, struct bytes request, struct reply *ou
 /* Some adapters return the end of the request in front of the reply. */
 static void add_stray(const struct device *d, struct bytes request, struct frame *f)
 {
-	size_t n = d->scenario->stray, from = n <= 7 ? 4 : request.n - n;
+	size_t n = options(d->scenario)->stray, from = n <= 7 ? 4 : request.n - n;
 
 	if (n) {
 		struct bytes stray = bytes_sub(request, from, n);
@@ -549,16 +584,16 @@ static void add_stray(const struct device *d, struct bytes request, struct frame
 static void trigger(struct device *d, uint16_t reg, struct bytes request, struct reply *out)
 {
 	enum frame_type type = reg == TRIGGER_STATUS ? STATUS : reg == TRIGGER_SETTINGS ? SETTINGS : ABOUT;
-	int pad = d->scenario->pad;
+	int pad = options(d->scenario)->pad;
 	struct frame ack;
 	struct image img;
 
-	if ((type == ABOUT && d->scenario->noabout) || !make_image(d, &img, type))
+	if ((type == ABOUT && options(d->scenario)->noabout) || !make_image(d, &img, type))
 		return;
 	struct frame *f = reply_frame(out);
 	add_stray(d, request, f);
 	size_t begin = f->n;
-	if (!d->scenario->ackonly)
+	if (!options(d->scenario)->ackonly)
 		frame_add(f, img.p, IMAGE);
 	if (pad == PAD_BEFORE || pad == PAD_BOTH)
 		frame_add_u8(f, 0);
@@ -567,7 +602,7 @@ static void trigger(struct device *d, uint16_t reg, struct bytes request, struct
 	frame_add(f, ack.p, ack.n);
 	if (pad == PAD_AFTER || pad == PAD_BOTH)
 		frame_add_u8(f, 0);
-	f->sum_at = (uint16_t)(d->scenario->ackonly ? ack_at + ack.sum_at : begin + SUM_AT);
+	f->sum_at = (uint16_t)(options(d->scenario)->ackonly ? ack_at + ack.sum_at : begin + SUM_AT);
 }
 
 /* ---- writes: sheet 7 ---- */
@@ -650,9 +685,9 @@ static void answer_write(struct device *d, struct bytes request, struct reply *o
 	d->writes++;
 	bool command = reg >= COMMAND_BASE && reg < COMMAND_BASE + 0x100;
 	bool known = frame_type_of(reg, &type, &offset) && type == SETTINGS;
-	if (!d->scenario->refuse && !command && !known)
+	if (!options(d->scenario)->refuse && !command && !known)
 		send_exception(d, out, WRITE_MULTIPLE, BAD_ADDRESS);
-	else if (d->scenario->refuse || (known && !write_settings(d, offset, data)))
+	else if (options(d->scenario)->refuse || (known && !write_settings(d, offset, data)))
 		send_exception(d, out, WRITE_MULTIPLE, BAD_VALUE);
 	else
 		acknowledgement(d, reg, words, reply_frame(out));
@@ -741,12 +776,16 @@ const struct kind jk_pb_kind = {
 	.sensors = 4,
 	.capacity = 314,
 	.balancer = BALANCER_MOVES,
+	.sensors_fixed = true,
 	.addressed = true,
+	.mastered = mastered,
 	.address_min = 1,
 	.address_max = 15,
 	.address_first = 1,
 	.alarms = jk_pb_alarms,
 	.n_alarms = sizeof(jk_pb_alarms) / sizeof(jk_pb_alarms[0]),
+	.keys = jk_pb_keys,
+	.n_keys = sizeof(jk_pb_keys) / sizeof(jk_pb_keys[0]),
 	.garbage_hex = "55A03F",
 	.board_size = sizeof(struct jk_pb_board),
 	.start = jk_pb_start,

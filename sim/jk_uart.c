@@ -15,6 +15,28 @@ enum tags { TAG_CHARGE = 0xab, TAG_DISCHARGE = 0xac, TAG_RESTART = 0xbb };
 
 enum { OVERHEAD = 18, LENGTH_MIN = 0x12, LENGTH_MAX = 0x400, HEAD = 11 };
 
+struct jk_uart_options {
+	uint32_t protocol, boot;
+	bool needpassword, variant;
+};
+
+_Static_assert(sizeof(struct jk_uart_options) <= SCENARIO_OWN, "room for its own keys");
+#define AT(member) offsetof(struct jk_uart_options, member)
+
+static const struct key jk_uart_keys[] = {
+	{"protocol", KEY_INTEGER, AT(protocol), 0, 1, "", "1", NULL, "0 = old boards: list ends at B7, other current",
+	 0},
+	{"needpassword", KEY_FLAG, AT(needpassword), 0, 0, "", "on", NULL, "a write only works behind a password frame",
+	 0},
+	{"variant", KEY_FLAG, AT(variant), 0, 0, "", "on", NULL, "writes of source 3, transport 2 need no password", 0},
+	{"boot", KEY_INTEGER, AT(boot), 0, 3600, "s", "0", NULL, "after the start, SoC and cycles read 0 so long", 0},
+};
+
+static const struct jk_uart_options *options(const struct scenario *s)
+{
+	return (const void *)s->own;
+}
+
 struct jk_uart_board {
 	bool password_seen; /* since the last write */
 	usec booted;
@@ -153,7 +175,7 @@ static uint16_t current(const struct device *d, int32_t mA)
 {
 	double cA = mA / 10.0;
 
-	if (!d->scenario->protocol)
+	if (!options(d->scenario)->protocol)
 		return fit_u16(10000 - cA);
 	return (uint16_t)((uint16_t)lround(fmin(fabs(cA), 0x7fff)) | (cA > 0 ? 0x8000 : 0));
 }
@@ -162,7 +184,7 @@ static bool booting(const struct device *d)
 {
 	const struct jk_uart_board *board = d->board;
 
-	return d->now - board->booted < (usec)d->scenario->boot * SECOND;
+	return d->now - board->booted < (usec)options(d->scenario)->boot * SECOND;
 }
 
 static void add_live(const struct device *d, struct list *l)
@@ -238,8 +260,8 @@ static void add_identity(const struct device *d, struct list *l)
 	add_text(l, 0xb4, device_text(d->scenario->serial, "Input Userda"), 8, 0);
 	add_text(l, 0xb5, "2306", 4, 0);
 	add_u32(l, 0xb6, (uint32_t)(d->battery.time_s / 60));
-	add_text(l, 0xb7, d->scenario->protocol ? "11.XW_S11.26___" : "NW_1_0_0_200428", 15, '_');
-	if (!d->scenario->protocol)
+	add_text(l, 0xb7, options(d->scenario)->protocol ? "11.XW_S11.26___" : "NW_1_0_0_200428", 15, '_');
+	if (!options(d->scenario)->protocol)
 		return;
 	add_u8(l, 0xb8, 0);
 	add_u32(l, 0xb9, (uint32_t)lround(d->battery.full_Ah));
@@ -301,13 +323,13 @@ static void write_tag(struct device *d, uint8_t tag, uint8_t value)
 static void answer_write(struct device *d, struct bytes request, struct bytes data, struct reply *out)
 {
 	struct jk_uart_board *board = d->board;
-	bool variant = u8_at(request, 9) == FROM_PC && u8_at(request, 10) == UNASKED && d->scenario->variant;
+	bool variant = u8_at(request, 9) == FROM_PC && u8_at(request, 10) == UNASKED && options(d->scenario)->variant;
 	struct frame body = {.n = 0};
 
 	if (!data.n)
 		return;
 	d->writes++;
-	if (data.n == 2 && (board->password_seen || variant || !d->scenario->needpassword))
+	if (data.n == 2 && (board->password_seen || variant || !options(d->scenario)->needpassword))
 		write_tag(d, data.p[0], data.p[1]);
 	board->password_seen = false;
 	frame_add(&body, data.p, 1);
@@ -367,8 +389,11 @@ const struct kind jk_uart_kind = {
 	.sensors = 2,
 	.capacity = 280,
 	.balancer = BALANCER_MOVES,
+	.sensors_fixed = true,
 	.alarms = jk_uart_alarms,
 	.n_alarms = sizeof(jk_uart_alarms) / sizeof(jk_uart_alarms[0]),
+	.keys = jk_uart_keys,
+	.n_keys = sizeof(jk_uart_keys) / sizeof(jk_uart_keys[0]),
 	/* It holds a start "NW" with a length that would swallow the reply. */
 	.garbage_hex = "00FF4E5700FA0000A55A13372BC04E8E4E57FFFF0168000011223344554E",
 	.board_size = sizeof(struct jk_uart_board),

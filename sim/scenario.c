@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The table of all keys, and how a port's text is read by it. */
+/* The keys that all kinds have, and how a port's text is read by it. */
 #include "sim/scenario.h"
 
 #include <math.h>
@@ -9,165 +9,133 @@
 
 #include "sim/device.h"
 
-enum key_type {
-	FLAG,	   /* bool */
-	INTEGER,   /* uint32_t */
-	NUMBER,	   /* double */
-	EVERY,	   /* struct every: N or N:M */
-	WORD,	   /* int: place in choices */
-	TEXT,	   /* char[SCENARIO_TEXT] */
-	PATH,	   /* char[SCENARIO_PATH] */
-	DIGITS,	   /* char[8]: six digits */
-	CURRENT,   /* cycling and current */
-	ALARMS,	   /* struct alarm_list */
-	ADDRESSES, /* address[] */
-	BYTE,	   /* int32_t: one byte in hex, -1 = not given */
-	GARBAGE,   /* garbage[] in hex */
-};
-
-enum { JBD = 1, JK_UART = 2, JK_PB = 4, DALY = 8, ALL = 15 };
-
-struct key {
-	const char *name;
-	unsigned kinds;
-	enum key_type type;
-	size_t member;
-	double min, max; /* EVERY: of N */
-	const char *unit;
-	const char *usual;   /* the default, written as a value; NULL = none */
-	const char *choices; /* a|b|c: WORD; an INTEGER that must be one of these */
-	const char *help;
-	uint32_t arg; /* EVERY: M when it is not given */
-};
+enum on { EVERYWHERE, ON_A_BUS, SENSORS_VARY };
 
 #define AT(member) offsetof(struct scenario, member)
 
-static const struct key keys[] = {
-	{"cells", ALL, INTEGER, AT(cells), 1, BATTERY_MAX_CELLS, "", NULL, NULL, "cells in series", 0},
-	{"capacity", ALL, NUMBER, AT(capacity), 1, 2000, "Ah", NULL, NULL, "capacity of the pack", 0},
-	{"soc", ALL, NUMBER, AT(soc), 0, 100, "%", "60", NULL, "state of charge at the start", 0},
-	{"soh", ALL, NUMBER, AT(soh), 10, 100, "%", "100", NULL, "what is left of the capacity", 0},
-	{"cycles", ALL, INTEGER, AT(cycles), 0, 20000, "", "37", NULL, "cycles at the start", 0},
-	{"chemistry", ALL, WORD, AT(chemistry), 0, 0, "", "lfp", "lfp|nmc", "what the cells are", 0},
-	{"current", ALL, CURRENT, AT(current), -2000, 2000, "A", "cycle", NULL,
-	 "constant current, + charges; or cycle[:A]: charges and discharges by turns", 0},
-	{"imbalance", ALL, NUMBER, AT(imbalance), 0, 1000, "mV", "6", NULL,
-	 "between the lowest and the highest cell at rest", 0},
-	{"weak", ALL, EVERY, AT(weak), 1, BATTERY_MAX_CELLS, "CELL[:PERCENT]", NULL, NULL,
-	 "this cell has only so much of its capacity", 80},
-	{"temperature", ALL, NUMBER, AT(temperature), -40, 100, "degC", "22", NULL, "of the room and of the start", 0},
-	{"ntc", JBD | DALY, INTEGER, AT(ntc), 0, BATTERY_MAX_SENSORS, "", NULL, NULL, "temperature sensors", 0},
-	{"heater", ALL, FLAG, AT(heater), 0, 0, "", "off", NULL,
-	 "there is a heater, which keeps the cells above freezing", 0},
-	{"jitter", ALL, NUMBER, AT(jitter), 0, 100, "", "1", NULL, "how much the sensors flicker; 0 = not at all", 0},
-	{"alarm", ALL, ALARMS, AT(alarm), 0, 0, "NAME[+NAME...]", NULL, NULL,
-	 "alarms that stand, with what they switch off", 0},
-	{"warning", ALL, ALARMS, AT(warning), 0, 0, "NAME[+NAME...]", NULL, NULL, "warnings that stand", 0},
-	{"charge", ALL, FLAG, AT(charge), 0, 0, "", "on", NULL, "charge switch at the start", 0},
-	{"discharge", ALL, FLAG, AT(discharge), 0, 0, "", "on", NULL, "discharge switch at the start", 0},
-	{"balance", ALL, FLAG, AT(balance), 0, 0, "", "on", NULL, "balancing switch at the start", 0},
-	{"model", ALL, TEXT, AT(model), 0, 0, "NAME", NULL, NULL, "model or name that the board tells", 0},
-	{"serial", ALL, TEXT, AT(serial), 0, 0, "TEXT", NULL, NULL, "serial number that the board tells", 0},
-	{"registers", ALL, PATH, AT(registers), 0, 0, "FILE", NULL, NULL, "answers reads from this dump", 0},
+static const struct {
+	struct key key;
+	enum on on;
+} common[] = {
+	{{"cells", KEY_INTEGER, AT(cells), 1, BATTERY_MAX_CELLS, "", NULL, NULL, "cells in series", 0}, EVERYWHERE},
+	{{"capacity", KEY_NUMBER, AT(capacity), 1, 2000, "Ah", NULL, NULL, "capacity of the pack", 0}, EVERYWHERE},
+	{{"soc", KEY_NUMBER, AT(soc), 0, 100, "%", "60", NULL, "state of charge at the start", 0}, EVERYWHERE},
+	{{"soh", KEY_NUMBER, AT(soh), 10, 100, "%", "100", NULL, "what is left of the capacity", 0}, EVERYWHERE},
+	{{"cycles", KEY_INTEGER, AT(cycles), 0, 20000, "", "37", NULL, "cycles at the start", 0}, EVERYWHERE},
+	{{"chemistry", KEY_WORD, AT(chemistry), 0, 0, "", "lfp", "lfp|nmc", "what the cells are", 0}, EVERYWHERE},
+	{{"current", KEY_CURRENT, AT(current), -2000, 2000, "A", "cycle", NULL,
+	  "constant current, + charges; or cycle[:A]: charges and discharges by turns", 0},
+	 EVERYWHERE},
+	{{"imbalance", KEY_NUMBER, AT(imbalance), 0, 1000, "mV", "6", NULL,
+	  "between the lowest and the highest cell at rest", 0},
+	 EVERYWHERE},
+	{{"weak", KEY_EVERY, AT(weak), 1, BATTERY_MAX_CELLS, "CELL[:PERCENT]", NULL, NULL,
+	  "this cell has only so much of its capacity", 80},
+	 EVERYWHERE},
+	{{"temperature", KEY_NUMBER, AT(temperature), -40, 100, "degC", "22", NULL, "of the room and of the start", 0},
+	 EVERYWHERE},
+	{{"ntc", KEY_INTEGER, AT(ntc), 0, BATTERY_MAX_SENSORS, "", NULL, NULL, "temperature sensors", 0}, SENSORS_VARY},
+	{{"heater", KEY_FLAG, AT(heater), 0, 0, "", "off", NULL,
+	  "there is a heater, which keeps the cells above freezing", 0},
+	 EVERYWHERE},
+	{{"jitter", KEY_NUMBER, AT(jitter), 0, 100, "", "1", NULL, "how much the sensors flicker; 0 = not at all", 0},
+	 EVERYWHERE},
+	{{"alarm", KEY_ALARMS, AT(alarm), 0, 0, "NAME[+NAME...]", NULL, NULL,
+	  "alarms that stand, with what they switch off", 0},
+	 EVERYWHERE},
+	{{"warning", KEY_ALARMS, AT(warning), 0, 0, "NAME[+NAME...]", NULL, NULL, "warnings that stand", 0},
+	 EVERYWHERE},
+	{{"charge", KEY_FLAG, AT(charge), 0, 0, "", "on", NULL, "charge switch at the start", 0}, EVERYWHERE},
+	{{"discharge", KEY_FLAG, AT(discharge), 0, 0, "", "on", NULL, "discharge switch at the start", 0}, EVERYWHERE},
+	{{"balance", KEY_FLAG, AT(balance), 0, 0, "", "on", NULL, "balancing switch at the start", 0}, EVERYWHERE},
+	{{"model", KEY_TEXT, AT(model), 0, 0, "NAME", NULL, NULL, "model or name that the board tells", 0}, EVERYWHERE},
+	{{"serial", KEY_TEXT, AT(serial), 0, 0, "TEXT", NULL, NULL, "serial number that the board tells", 0},
+	 EVERYWHERE},
+	{{"registers", KEY_PATH, AT(registers), 0, 0, "FILE", NULL, NULL, "answers reads from this dump", 0},
+	 EVERYWHERE},
 
-	{"packs", JBD | JK_PB | DALY, INTEGER, AT(packs), 1, SCENARIO_PACKS, "", "1", NULL, "boards on the line", 0},
-	{"addresses", JBD | JK_PB | DALY, ADDRESSES, AT(address), 0, 16, "N[,N...]", NULL, NULL, "their addresses", 0},
-	{"address", JBD | JK_PB | DALY, ADDRESSES, AT(address), 0, 16, "N", NULL, NULL, "the same for one board", 0},
-	{"link", ALL, PATH, AT(link), 0, 0, "PATH", NULL, NULL, "symbolic link to the port", 0},
-	{"state", ALL, PATH, AT(state), 0, 0, "FILE", NULL, NULL, "keeps what was written to the boards, as JSON lines",
-	 0},
-	{"baud", ALL, INTEGER, AT(baud), 1200, 1000000, "", NULL,
-	 "1200|1800|2400|4800|9600|19200|38400|57600|115200|230400|460800|500000|576000|921600|1000000", "line speed",
-	 0},
-	{"anyspeed", ALL, FLAG, AT(anyspeed), 0, 0, "", "off", NULL, "understands bytes at any line speed", 0},
+	{{"packs", KEY_INTEGER, AT(packs), 1, SCENARIO_PACKS, "", "1", NULL, "boards on the line", 0}, ON_A_BUS},
+	{{"addresses", KEY_ADDRESSES, AT(address), 0, 16, "N[,N...]", NULL, NULL, "their addresses", 0}, ON_A_BUS},
+	{{"address", KEY_ADDRESSES, AT(address), 0, 16, "N", NULL, NULL, "the same for one board", 0}, ON_A_BUS},
+	{{"link", KEY_PATH, AT(link), 0, 0, "PATH", NULL, NULL, "symbolic link to the port", 0}, EVERYWHERE},
+	{{"state", KEY_PATH, AT(state), 0, 0, "FILE", NULL, NULL, "keeps what was written to the boards, as JSON lines",
+	  0},
+	 EVERYWHERE},
+	{{"baud", KEY_INTEGER, AT(baud), 1200, 1000000, "", NULL,
+	  "1200|1800|2400|4800|9600|19200|38400|57600|115200|230400|460800|500000|576000|921600|1000000", "line speed",
+	  0},
+	 EVERYWHERE},
+	{{"anyspeed", KEY_FLAG, AT(anyspeed), 0, 0, "", "off", NULL, "understands bytes at any line speed", 0},
+	 EVERYWHERE},
 
-	{"silent", ALL, FLAG, AT(silent), 0, 0, "", "off", NULL, "never answers", 0},
-	{"deaf", ALL, INTEGER, AT(deaf), 0, 1000000, "", "0", NULL, "the first N requests are not answered", 0},
-	{"sleep", ALL, NUMBER, AT(sleep), 0.1, 1000000, "s", NULL, NULL, "falls asleep after so long", 0},
-	{"delay", ALL, INTEGER, AT(delay), 0, 60000, "ms", "0", NULL, "replies begin so much later", 0},
-	{"slow", ALL, NUMBER, AT(slow), 0.01, 1000, "", "1", NULL, "replies begin so many times later", 0},
-	{"late", ALL, EVERY, AT(late), 1, 1000000, "N[:MS]", NULL, NULL, "every Nth reply begins so late", 1500},
-	{"drop", ALL, INTEGER, AT(drop), 1, 1000000, "N", NULL, NULL, "every Nth frame is not sent", 0},
-	{"cut", ALL, EVERY, AT(cut), 1, 1000000, "N[:BYTES]", NULL, NULL,
-	 "every Nth frame ends after so many bytes (half of it)", 0},
-	{"lose", ALL, INTEGER, AT(lose), 1, 1000000, "N", NULL, NULL, "every Nth frame lacks a byte in the middle", 0},
-	{"flip", ALL, INTEGER, AT(flip), 1, 1000000, "N", NULL, NULL, "every Nth frame has one wrong bit", 0},
-	{"badsum", ALL, INTEGER, AT(badsum), 1, 1000000, "N", NULL, NULL, "every Nth frame has a wrong checksum", 0},
-	{"foreign", ALL, INTEGER, AT(foreign), 1, 1000000, "N", NULL, NULL,
-	 "every Nth reply is one to somebody else: another address, or another request", 0},
-	{"noise", ALL, NUMBER, AT(noise), 0, 1000000, "", "0", NULL,
-	 "garbage around frames: below 1 with this probability, else around every Nth", 0},
-	{"garbage", ALL, GARBAGE, AT(garbage), 0, 0, "HEX", NULL, NULL, "what the noise is", 0},
-	{"echo", ALL, FLAG, AT(echo), 0, 0, "", "off", NULL, "the adapter returns what is sent", 0},
-	{"chunk", ALL, EVERY, AT(chunk), 1, 1000, "BYTES[:MS]", NULL, NULL, "replies pause so long after so many bytes",
-	 20},
-	{"crosstalk", JBD | JK_PB | DALY, FLAG, AT(crosstalk), 0, 0, "", "off", NULL,
-	 "another board answers a request that comes within 60 ms of the last reply", 0},
-	{"stuck", ALL, WORD, AT(stuck), 0, 0, "", "no", "no|charge|discharge|both",
-	 "MOS that do not follow their switch", 0},
-	{"unplug", ALL, NUMBER, AT(unplug), 0, 1000000, "s", NULL, NULL, "the port vanishes after so long", 0},
-	{"replug", ALL, NUMBER, AT(replug), 0, 1000000, "s", NULL, NULL, "and is there again so much later; needs link",
-	 0},
-
-	{"dialect", JBD, WORD, AT(dialect), 0, 0, "", "standard", "standard|addressed",
-	 "frames without or with address", 0},
-	{"password", JBD, DIGITS, AT(password), 0, 0, "6 digits", NULL, NULL, "without it nothing can be written", 0},
-	{"form", JBD, WORD, AT(password_form), 0, 0, "", "any", "any|ascii|values", "how the password must be sent", 0},
-	{"mos", JBD, WORD, AT(mos), 0, 0, "", "both", "both|e1|fb", "commands known for the MOS", 0},
-	{"e0", JBD, WORD, AT(remaining), 0, 0, "", "works", "works|ignored|unknown",
-	 "what a write of the remaining capacity does", 0},
-	{"tail", JBD, WORD, AT(tail), 0, 0, "bytes", "9", "0|7|9|16", "register 03 goes on so long behind the sensors",
-	 0},
-	{"trailing", JBD, INTEGER, AT(trailing), 0, 4, "bytes", "0", NULL, "behind a frame's end mark", 0},
-	{"no05", JBD, FLAG, AT(no05), 0, 0, "", "off", NULL, "register 05 is not answered", 0},
-	{"no0a", JBD, FLAG, AT(no0a), 0, 0, "", "off", NULL, "control word 0A is not known", 0},
-	{"fa", JBD, FLAG, AT(fa), 0, 0, "", "on", NULL, "parameter block FA is known", 0},
-	{"badrefusal", JBD, FLAG, AT(badrefusal), 0, 0, "", "off", NULL, "refusals have a wrong checksum", 0},
-	{"dd", JBD, FLAG, AT(dd), 0, 0, "", "off", NULL, "cell voltages whose low byte is DD", 0},
-
-	{"protocol", JK_UART, INTEGER, AT(protocol), 0, 1, "", "1", NULL,
-	 "0 = old boards: list ends at B7, other current", 0},
-	{"needpassword", JK_UART, FLAG, AT(needpassword), 0, 0, "", "on", NULL,
-	 "a write only works behind a password frame", 0},
-	{"variant", JK_UART, FLAG, AT(variant), 0, 0, "", "on", NULL,
-	 "writes of source 3, transport 2 need no password", 0},
-	{"boot", JK_UART, INTEGER, AT(boot), 0, 3600, "s", "0", NULL, "after the start, SoC and cycles read 0 so long",
-	 0},
-
-	{"pad", JK_PB, WORD, AT(pad), 0, 0, "", "none", "none|before|after|both", "00 bytes around the acknowledgement",
-	 0},
-	{"stray", JK_PB, INTEGER, AT(stray), 0, 11, "bytes", "0", NULL, "of the request in front of the reply", 0},
-	{"byte5", JK_PB, BYTE, AT(byte5), 0, 255, "HEX", NULL, NULL, "byte 5 of frames", 0},
-	{"noabout", JK_PB, FLAG, AT(noabout), 0, 0, "", "off", NULL, "trigger 1C is not answered", 0},
-	{"ackonly", JK_PB, FLAG, AT(ackonly), 0, 0, "", "off", NULL, "triggers are acknowledged without a frame", 0},
-	{"cold03", JK_PB, FLAG, AT(cold03), 0, 0, "", "off", NULL,
-	 "function 03 needs a function 10 within the last 3 s", 0},
-	{"master", JK_PB, FLAG, AT(master), 0, 0, "", "off", NULL, "one more board, at address 0, is the bus master",
-	 0},
-	{"refuse", JK_PB, FLAG, AT(refuse), 0, 0, "", "off", NULL, "settings can't be written", 0},
-
-	{"frames16", DALY, FLAG, AT(frames16), 0, 0, "", "off", NULL, "cells always come in 16 frames", 0},
-	{"host80", DALY, FLAG, AT(host80), 0, 0, "", "on", NULL, "board 1 also answers host address 80", 0},
-	{"inverted", DALY, FLAG, AT(inverted), 0, 0, "", "off", NULL, "the current has the other sign", 0},
-	{"noack", DALY, FLAG, AT(noack), 0, 0, "", "off", NULL, "a SoC write is done, but not answered", 0},
-	{"gathered", DALY, FLAG, AT(gathered), 0, 0, "", "off", NULL, "the second voltage of command 90 is filled", 0},
+	{{"silent", KEY_FLAG, AT(silent), 0, 0, "", "off", NULL, "never answers", 0}, EVERYWHERE},
+	{{"deaf", KEY_INTEGER, AT(deaf), 0, 1000000, "", "0", NULL, "the first N requests are not answered", 0},
+	 EVERYWHERE},
+	{{"sleep", KEY_NUMBER, AT(sleep), 0.1, 1000000, "s", NULL, NULL, "falls asleep after so long", 0}, EVERYWHERE},
+	{{"delay", KEY_INTEGER, AT(delay), 0, 60000, "ms", "0", NULL, "replies begin so much later", 0}, EVERYWHERE},
+	{{"slow", KEY_NUMBER, AT(slow), 0.01, 1000, "", "1", NULL, "replies begin so many times later", 0}, EVERYWHERE},
+	{{"late", KEY_EVERY, AT(late), 1, 1000000, "N[:MS]", NULL, NULL, "every Nth reply begins so late", 1500},
+	 EVERYWHERE},
+	{{"drop", KEY_INTEGER, AT(drop), 1, 1000000, "N", NULL, NULL, "every Nth frame is not sent", 0}, EVERYWHERE},
+	{{"cut", KEY_EVERY, AT(cut), 1, 1000000, "N[:BYTES]", NULL, NULL,
+	  "every Nth frame ends after so many bytes (half of it)", 0},
+	 EVERYWHERE},
+	{{"lose", KEY_INTEGER, AT(lose), 1, 1000000, "N", NULL, NULL, "every Nth frame lacks a byte in the middle", 0},
+	 EVERYWHERE},
+	{{"flip", KEY_INTEGER, AT(flip), 1, 1000000, "N", NULL, NULL, "every Nth frame has one wrong bit", 0},
+	 EVERYWHERE},
+	{{"badsum", KEY_INTEGER, AT(badsum), 1, 1000000, "N", NULL, NULL, "every Nth frame has a wrong checksum", 0},
+	 EVERYWHERE},
+	{{"foreign", KEY_INTEGER, AT(foreign), 1, 1000000, "N", NULL, NULL,
+	  "every Nth reply is one to somebody else: another address, or another request", 0},
+	 EVERYWHERE},
+	{{"noise", KEY_NUMBER, AT(noise), 0, 1000000, "", "0", NULL,
+	  "garbage around frames: below 1 with this probability, else around every Nth", 0},
+	 EVERYWHERE},
+	{{"garbage", KEY_GARBAGE, AT(garbage), 0, 0, "HEX", NULL, NULL, "what the noise is", 0}, EVERYWHERE},
+	{{"echo", KEY_FLAG, AT(echo), 0, 0, "", "off", NULL, "the adapter returns what is sent", 0}, EVERYWHERE},
+	{{"chunk", KEY_EVERY, AT(chunk), 1, 1000, "BYTES[:MS]", NULL, NULL, "replies pause so long after so many bytes",
+	  20},
+	 EVERYWHERE},
+	{{"crosstalk", KEY_FLAG, AT(crosstalk), 0, 0, "", "off", NULL,
+	  "another board answers a request that comes within 60 ms of the last reply", 0},
+	 ON_A_BUS},
+	{{"stuck", KEY_WORD, AT(stuck), 0, 0, "", "no", "no|charge|discharge|both",
+	  "MOS that do not follow their switch", 0},
+	 EVERYWHERE},
+	{{"unplug", KEY_NUMBER, AT(unplug), 0, 1000000, "s", NULL, NULL, "the port vanishes after so long", 0},
+	 EVERYWHERE},
+	{{"replug", KEY_NUMBER, AT(replug), 0, 1000000, "s", NULL, NULL, "and is there again so much later; needs link",
+	  0},
+	 EVERYWHERE},
 };
 
-enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
+enum { COMMON = sizeof(common) / sizeof(common[0]) };
 
-static unsigned kind_bit(const struct kind *kind)
+static bool has_common(const struct kind *kind, enum on on)
 {
-	for (unsigned i = 0; kind_at(i); i++)
-		if (kind_at(i) == kind)
-			return 1u << i;
-	return 0;
+	return on == EVERYWHERE || (on == ON_A_BUS ? kind->addressed : !kind->sensors_fixed);
 }
 
-static const struct key *key_find(const char *name)
+/* The ith key of this kind; NULL after the last. Where its value goes: *base. */
+static const struct key *key_at(struct scenario *s, unsigned i, void **base)
 {
-	for (unsigned i = 0; i < KEYS; i++)
-		if (!strcmp(keys[i].name, name))
-			return &keys[i];
+	for (unsigned j = 0; j < COMMON; j++) {
+		*base = s;
+		if (has_common(s->kind, common[j].on) && i-- == 0)
+			return &common[j].key;
+	}
+	*base = s->own;
+	return i < s->kind->n_keys ? &s->kind->keys[i] : NULL;
+}
+
+static const struct key *key_find(struct scenario *s, const char *name, void **base)
+{
+	const struct key *k;
+
+	for (unsigned i = 0; (k = key_at(s, i, base)); i++)
+		if (!strcmp(k->name, name))
+			return k;
 	return NULL;
 }
 
@@ -201,23 +169,23 @@ static void allowed(const struct key *k, char *out, size_t size)
 		return;
 	}
 	switch (k->type) {
-	case FLAG:
+	case KEY_FLAG:
 		snprintf(out, size, "on|off");
 		break;
-	case INTEGER:
-	case NUMBER:
+	case KEY_INTEGER:
+	case KEY_NUMBER:
 		snprintf(out, size, "%.10g..%.10g%s%s", k->min, k->max, blank, k->unit);
 		break;
-	case EVERY:
+	case KEY_EVERY:
 		snprintf(out, size, "%s, %.10g..%.10g", k->unit, k->min, k->max);
 		break;
-	case CURRENT:
+	case KEY_CURRENT:
 		snprintf(out, size, "%g..%g A|cycle|cycle:A", k->min, k->max);
 		break;
-	case BYTE:
+	case KEY_BYTE:
 		snprintf(out, size, "00..FF");
 		break;
-	case GARBAGE:
+	case KEY_GARBAGE:
 		snprintf(out, size, "1..%d bytes in hex", (int)sizeof(((struct scenario *)NULL)->garbage));
 		break;
 	default:
@@ -400,37 +368,37 @@ static bool read_byte(const char *text, int32_t *out)
 	return true;
 }
 
-static bool read_value(const struct key *k, const char *text, struct scenario *s)
+static bool read_value(const struct key *k, const char *text, struct scenario *s, void *base)
 {
-	void *member = (char *)s + k->member;
+	void *member = (char *)base + k->member;
 	int place;
 
 	switch (k->type) {
-	case FLAG:
+	case KEY_FLAG:
 		return read_flag(text, member);
-	case INTEGER:
+	case KEY_INTEGER:
 		return (!k->choices || read_word(text, k->choices, &place)) && read_whole(text, k->min, k->max, member);
-	case NUMBER:
+	case KEY_NUMBER:
 		return read_number(text, k->min, k->max, member);
-	case EVERY:
+	case KEY_EVERY:
 		return read_every(k, text, member);
-	case WORD:
+	case KEY_WORD:
 		return read_word(text, k->choices, member);
-	case TEXT:
+	case KEY_TEXT:
 		return read_text(text, member, SCENARIO_TEXT);
-	case PATH:
+	case KEY_PATH:
 		return read_text(text, member, SCENARIO_PATH);
-	case DIGITS:
+	case KEY_DIGITS:
 		return strlen(text) == 6 && strspn(text, "0123456789") == 6 && read_text(text, member, 8);
-	case CURRENT:
+	case KEY_CURRENT:
 		return read_current(k, text, s);
-	case ALARMS:
+	case KEY_ALARMS:
 		return read_alarms(text, member);
-	case ADDRESSES:
+	case KEY_ADDRESSES:
 		return read_addresses(k, text, s);
-	case BYTE:
+	case KEY_BYTE:
 		return read_byte(text, member);
-	case GARBAGE:
+	case KEY_GARBAGE:
 		return read_hex(text, s->garbage, sizeof(s->garbage), &s->garbage_n);
 	}
 	return false;
@@ -440,28 +408,31 @@ static bool read_value(const struct key *k, const char *text, struct scenario *s
 
 static void set_usual(struct scenario *s, const struct kind *kind)
 {
+	const struct key *k;
+	void *base;
+
 	memset(s, 0, sizeof(*s));
 	s->kind = kind;
 	s->cells = kind->cells;
 	s->ntc = kind->sensors;
 	s->capacity = kind->capacity;
 	s->baud = kind->baud;
-	s->byte5 = -1;
 	s->sleep = s->unplug = s->replug = -1;
-	for (unsigned i = 0; i < KEYS; i++)
-		if (keys[i].usual)
-			read_value(&keys[i], keys[i].usual, s);
+	for (unsigned i = 0; (k = key_at(s, i, &base)); i++)
+		if (k->usual)
+			read_value(k, k->usual, s, base);
 }
 
-static bool unknown_key(const struct complaint *c, const char *name)
+static bool unknown_key(struct scenario *s, const struct complaint *c, const char *name)
 {
+	const struct key *k;
+	void *base;
 	char known[1024] = "";
 
-	for (unsigned i = 0; i < KEYS; i++) {
+	for (unsigned i = 0; (k = key_at(s, i, &base)); i++) {
 		size_t n = strlen(known);
 
-		if (keys[i].kinds & kind_bit(c->scenario->kind))
-			snprintf(known + n, sizeof(known) - n, " %s", keys[i].name);
+		snprintf(known + n, sizeof(known) - n, " %s", k->name);
 	}
 	return complain(c, "no key '%s' here; there are%s", name, known);
 }
@@ -472,12 +443,13 @@ static bool set_key(struct scenario *s, char *text, const struct complaint *c)
 
 	if (value)
 		*value++ = 0;
-	const struct key *k = key_find(text);
-	if (!k || !(k->kinds & kind_bit(s->kind)))
-		return unknown_key(c, text);
-	if (!value && k->type != FLAG)
+	void *base;
+	const struct key *k = key_find(s, text, &base);
+	if (!k)
+		return unknown_key(s, c, text);
+	if (!value && k->type != KEY_FLAG)
 		return not_allowed(c, k, "");
-	if (!read_value(k, value ? value : "on", s))
+	if (!read_value(k, value ? value : "on", s, base))
 		return not_allowed(c, k, value);
 	return true;
 }
@@ -524,11 +496,11 @@ static bool check_alarms(const struct scenario *s, const struct alarm_list *list
 
 static bool check_addresses(struct scenario *s, const struct complaint *c)
 {
-	bool addressed = s->kind->addressed && (s->kind != &jbd_kind || s->dialect == JBD_ADDRESSED);
+	const char *alone = s->kind->alone ? s->kind->alone(s) : NULL;
 
-	if (!addressed && (s->addresses || s->packs > 1))
-		return complain(c, "packs and addresses need dialect=addressed");
-	if (!addressed)
+	if (alone && (s->addresses || s->packs > 1))
+		return complain(c, "packs and addresses need %s", alone);
+	if (alone || !s->kind->addressed)
 		return true;
 	if (!s->addresses)
 		for (unsigned i = 0; i < s->packs; i++)
@@ -591,6 +563,14 @@ bool scenario_parse(struct scenario *s, const char *text, char *why, size_t size
 	return check(s, &c);
 }
 
+static void list_key(const struct key *k, FILE *out)
+{
+	char range[160];
+
+	allowed(k, range, sizeof(range));
+	fprintf(out, "  %-12s %-28s %-9s", k->name, range, k->usual ? k->usual : "-");
+}
+
 void scenario_list(FILE *out)
 {
 	for (unsigned i = 0; kind_at(i); i++) {
@@ -599,16 +579,18 @@ void scenario_list(FILE *out)
 		fprintf(out, "%s%s%s\t%u baud\t%s\n", k->id, strcmp(k->id, k->alias) ? " or " : "",
 			strcmp(k->id, k->alias) ? k->alias : "", (unsigned)k->baud, k->about);
 	}
-	for (unsigned i = 0; i < KEYS; i++) {
-		const struct key *k = &keys[i];
-		char range[160];
-
-		allowed(k, range, sizeof(range));
-		fprintf(out, "  %-12s %-28s %-9s", k->name, range, k->usual ? k->usual : "-");
-		if (k->kinds != ALL)
-			for (unsigned j = 0; kind_at(j); j++)
-				if (k->kinds & 1u << j)
-					fprintf(out, "[%s] ", kind_at(j)->alias);
-		fprintf(out, "%s\n", k->help);
+	for (unsigned i = 0; i < COMMON; i++) {
+		list_key(&common[i].key, out);
+		if (common[i].on == ON_A_BUS)
+			fprintf(out, "[kinds with addresses] ");
+		else if (common[i].on == SENSORS_VARY)
+			fprintf(out, "[where their number varies] ");
+		fprintf(out, "%s\n", common[i].key.help);
+	}
+	for (unsigned i = 0; kind_at(i); i++) {
+		for (unsigned j = 0; j < kind_at(i)->n_keys; j++) {
+			list_key(&kind_at(i)->keys[j], out);
+			fprintf(out, "[%s] %s\n", kind_at(i)->alias, kind_at(i)->keys[j].help);
+		}
 	}
 }

@@ -10,7 +10,7 @@
 
 struct kind;
 
-enum { SCENARIO_TEXT = 64, SCENARIO_PATH = 256, SCENARIO_PACKS = 16, SCENARIO_ALARMS = 8 };
+enum { SCENARIO_TEXT = 64, SCENARIO_PATH = 256, SCENARIO_PACKS = 16, SCENARIO_ALARMS = 8, SCENARIO_OWN = 96 };
 
 /* An optional "every Nth" with a second number. */
 struct every {
@@ -21,6 +21,35 @@ struct every {
 struct alarm_list {
 	char name[SCENARIO_ALARMS][32];
 	unsigned n;
+};
+
+enum key_type {
+	KEY_FLAG,      /* bool */
+	KEY_INTEGER,   /* uint32_t */
+	KEY_NUMBER,    /* double */
+	KEY_EVERY,     /* struct every: N or N:M */
+	KEY_WORD,      /* int: place in choices */
+	KEY_TEXT,      /* char[SCENARIO_TEXT] */
+	KEY_PATH,      /* char[SCENARIO_PATH] */
+	KEY_DIGITS,    /* char[8]: six digits */
+	KEY_CURRENT,   /* cycling and current */
+	KEY_ALARMS,    /* struct alarm_list */
+	KEY_ADDRESSES, /* address[] */
+	KEY_BYTE,      /* int32_t: one byte in hex */
+	KEY_GARBAGE,   /* garbage[] in hex */
+};
+
+/* A key of `--port KIND,key=value` and where its value goes. */
+struct key {
+	const char *name;
+	enum key_type type;
+	size_t member;	 /* offset in struct scenario; of a kind's own key: in its own struct */
+	double min, max; /* EVERY: of N */
+	const char *unit;
+	const char *usual;   /* the default, written as a value; NULL = none */
+	const char *choices; /* a|b|c: WORD; an INTEGER that must be one of these */
+	const char *help;
+	uint32_t arg; /* EVERY: M when it is not given */
 };
 
 struct scenario {
@@ -55,37 +84,10 @@ struct scenario {
 	int stuck; /* enum stuck */
 	bool crosstalk;
 
-	/* jbd-uart */
-	int dialect; /* enum jbd_dialect */
-	char password[8];
-	int password_form;
-	int mos;
-	int remaining; /* what register E0 does */
-	int tail;
-	uint32_t trailing;
-	bool no05, no0a, fa, badrefusal, dd;
-
-	/* jk-uart */
-	uint32_t protocol, boot;
-	bool needpassword, variant;
-
-	/* jk-pb */
-	int pad;
-	uint32_t stray;
-	int32_t byte5;
-	bool noabout, cold03, master, refuse, ackonly;
-
-	/* daly-uart */
-	bool frames16, host80, inverted, noack, gathered;
+	_Alignas(8) uint8_t own[SCENARIO_OWN]; /* what the kind's own keys say, as its struct kind.keys lays it out */
 };
 
 enum stuck { STUCK_NONE, STUCK_CHARGE, STUCK_DISCHARGE, STUCK_BOTH };
-enum jbd_dialect { JBD_STANDARD, JBD_ADDRESSED };
-enum jbd_password_form { PASSWORD_ANY, PASSWORD_ASCII, PASSWORD_VALUES };
-enum jbd_mos { JBD_MOS_BOTH, JBD_MOS_E1, JBD_MOS_FB };
-enum jbd_remaining { E0_WORKS, E0_IGNORED, E0_UNKNOWN };
-enum jbd_tail { TAIL_0, TAIL_7, TAIL_9, TAIL_16 };
-enum pb_pad { PAD_NONE, PAD_BEFORE, PAD_AFTER, PAD_BOTH };
 
 /*
  * Reads "KIND[,key=value...]". false: why says which key is wrong and what is allowed.
