@@ -7,6 +7,7 @@
 
 #include "protocols/checksum.h"
 #include "sim/device.h"
+#include "sim/modbus.h"
 #include "sim/random.h"
 
 enum function { READ_HOLDING = 0x03, WRITE_MULTIPLE = 0x10, REFUSED = 0x80 };
@@ -15,7 +16,7 @@ enum frame_type { SETTINGS = 1, STATUS = 2, ABOUT = 3 };
 enum base { SETTINGS_BASE = 0x1000, STATUS_BASE = 0x1200, ABOUT_BASE = 0x1400, COMMAND_BASE = 0x1600 };
 enum trigger { TRIGGER_ABOUT = 0x161c, TRIGGER_SETTINGS = 0x161e, TRIGGER_STATUS = 0x1620 };
 enum { IMAGE = 300, PAYLOAD = 6, SUM_AT = 299, WORDS_MAX = 123, SLOTS = 31, STATES = 80 };
-enum { RTU_MAX = 256, CYCLE_US = 4400000, COLD_US = 3000000 };
+enum { CYCLE_US = 4400000, COLD_US = 3000000 };
 enum stage { BULK, ABSORPTION, FLOATING };
 
 /* A 300-byte frame; width tells Modbus how long the number at an offset is. */
@@ -464,33 +465,6 @@ static bool make_image(struct device *d, struct image *img, enum frame_type type
 
 /* ---- requests: sheet 3 ---- */
 
-static bool crc_fits(struct bytes in)
-{
-	return in.n >= 4 && crc16_modbus(bytes_sub(in, 0, in.n - 2)) == u16le_at(in, in.n - 2);
-}
-
-/* Modbus ends a frame by silence: what does not fit is left alone until then. */
-static int jk_pb_find_request(const struct scenario *s, struct bytes in)
-{
-	size_t n = in.n;
-
-	(void)s;
-	if (u8_at(in, 1) == READ_HOLDING)
-		n = 8;
-	else if (u8_at(in, 1) == WRITE_MULTIPLE)
-		n = bytes_has(in, 6, 1) ? 9 + (size_t)u8_at(in, 6) : 9;
-	return in.n == n && n <= RTU_MAX && crc_fits(in) ? (int)n : 0;
-}
-
-static void end_frame(struct frame *f)
-{
-	uint16_t crc = crc16_modbus(frame_bytes(f));
-
-	f->sum_at = f->n;
-	frame_add_u8(f, crc & 0xff);
-	frame_add_u8(f, crc >> 8);
-}
-
 static void send_exception(const struct device *d, struct reply *out, uint8_t function, enum exception why)
 {
 	struct frame *f = reply_frame(out);
@@ -498,7 +472,7 @@ static void send_exception(const struct device *d, struct reply *out, uint8_t fu
 	frame_add_u8(f, d->address);
 	frame_add_u8(f, function | REFUSED);
 	frame_add_u8(f, why);
-	end_frame(f);
+	rtu_end(f);
 }
 
 static void acknowledgement(const struct device *d, uint16_t reg, uint16_t words, struct frame *f)
@@ -508,7 +482,7 @@ static void acknowledgement(const struct device *d, uint16_t reg, uint16_t words
 	frame_add_u8(f, WRITE_MULTIPLE);
 	frame_add_u16be(f, reg);
 	frame_add_u16be(f, words);
-	end_frame(f);
+	rtu_end(f);
 }
 
 /* Numbers lie big-endian in Modbus, little-endian in a frame. */
@@ -566,7 +540,7 @@ static void answer_read(struct device *d, struct bytes request, struct reply *ou
 	frame_add_u8(f, READ_HOLDING);
 	frame_add_u8(f, 2u * words);
 	frame_add(f, big + offset, 2u * words);
-	end_frame(f);
+	rtu_end(f);
 }
 
 /* Some adapters return the end of the request in front of the reply. */
@@ -744,7 +718,7 @@ static usec jk_pb_speak(struct device *d, struct reply *out)
 		frame_add_u16be(f, 1);
 		frame_add_u8(f, 2);
 		frame_add_u16be(f, 0);
-		end_frame(f);
+		rtu_end(f);
 		out->heard = true;
 	}
 	return d->now + CYCLE_US / SLOTS;
@@ -789,7 +763,7 @@ const struct kind jk_pb_kind = {
 	.garbage_hex = "55A03F",
 	.board_size = sizeof(struct jk_pb_board),
 	.start = jk_pb_start,
-	.find_request = jk_pb_find_request,
+	.find_request = rtu_find_request,
 	.answer = jk_pb_answer,
 	.speak = jk_pb_speak,
 	.tell = jk_pb_tell,
