@@ -14,6 +14,7 @@
 #include "console/oneshot.h"
 #include "console/shell.h"
 #include "dbus/daemon.h"
+#include "dbus/sensors.h"
 #include "demo.h"
 #include "log.h"
 #include "start.h"
@@ -176,7 +177,10 @@ static int run_with_ports(struct arguments *a)
 
 		if (!is_screen(a))
 			log_printer_start(&log, r.engine, log_level(a));
+		struct sensors *sensors = sensors_new(&r.loop, r.engine, a->bus);
+
 		status = run_face(&r);
+		sensors_close(sensors);
 		run_end(&r);
 	}
 	demo_end(&demo);

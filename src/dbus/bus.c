@@ -334,7 +334,7 @@ static DBusHandlerResult on_call(DBusConnection *c, DBusMessage *m, void *data)
 {
 	struct bus *b = data;
 
-	if (dbus_message_get_type(m) != DBUS_MESSAGE_TYPE_METHOD_CALL)
+	if (dbus_message_get_type(m) != DBUS_MESSAGE_TYPE_METHOD_CALL || !b->events.call)
 		return DBUS_HANDLER_RESULT_NOT_YET_HANDLED;
 	DBusMessage *reply = b->events.call(b->events.ctx, m);
 	if (reply && !dbus_message_get_no_reply(m))
@@ -460,7 +460,7 @@ static void lose(struct bus *b)
 	bool was_up = b->state == BUS_UP;
 
 	hang_up(b);
-	if (was_up)
+	if (was_up && b->events.down)
 		b->events.down(b->events.ctx);
 	/* All connections go together when the bus goes: that is told once. */
 	if (uv_is_active((uv_handle_t *)hub->retry))
@@ -489,7 +489,8 @@ static void on_hello(void *ctx, DBusMessage *reply)
 	if (hub->failures)
 		say_log(&hub->say, LOG_INFO, "D-Bus: connected");
 	hub->failures = 0;
-	b->events.up(b->events.ctx);
+	if (b->events.up)
+		b->events.up(b->events.ctx);
 	hub_dial(hub);
 }
 

@@ -29,7 +29,7 @@ struct bus_hub *bus_hub_new(uv_loop_t *loop, const char *address, struct say say
 /* After all its connections have been freed; the loop must run once more so that handles are freed. */
 void bus_hub_free(struct bus_hub *hub);
 
-/* What happens on a connection; called from the loop. None of these may free it. */
+/* What happens on a connection; called from the loop. None of these may free it; each may be NULL. */
 struct bus_events {
 	void (*up)(void *ctx);	 /* messages can be sent; again after every loss */
 	void (*down)(void *ctx); /* the connection is lost; another one is being made */

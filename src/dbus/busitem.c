@@ -278,6 +278,27 @@ static void read_written(DBusMessageIter *from, struct written *w)
 	}
 }
 
+/* ---- what others say ---- */
+
+DBusMessage *busitem_get_value(const char *service, const char *path)
+{
+	if (!dbus_validate_bus_name(service, NULL) || !dbus_validate_path(path, NULL))
+		return NULL;
+	return dbus_message_new_method_call(service, path, BUSITEM_INTERFACE, "GetValue");
+}
+
+double busitem_number(DBusMessage *reply)
+{
+	struct written w = {.kind = WRITTEN_OTHER};
+	DBusMessageIter from;
+
+	if (dbus_message_get_type(reply) == DBUS_MESSAGE_TYPE_METHOD_RETURN && dbus_message_iter_init(reply, &from))
+		read_written(&from, &w);
+	return w.kind == WRITTEN_NUMBER ? w.number : NAN;
+}
+
+/* ---- calls ---- */
+
 static DBusMessage *refuse(DBusMessage *call, const char *error, const char *text)
 {
 	return dbus_message_new_error(call, error, text);

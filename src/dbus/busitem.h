@@ -41,4 +41,9 @@ DBusMessage *busitem_items_changed(const struct tree *t);
 /* One PropertiesChanged of one item. */
 DBusMessage *busitem_properties_changed(const struct item *item);
 
+/* The question what path of service says. NULL: no memory, or these can't be names on a bus. */
+DBusMessage *busitem_get_value(const char *service, const char *path);
+/* The number in the answer; NAN: an error, the invalid value, no number. */
+double busitem_number(DBusMessage *reply);
+
 #endif

@@ -329,6 +329,7 @@ void engine_free(struct engine *e)
 	for (unsigned i = 0; i < e->pack_count; i++)
 		pack_free(e->pack[i]);
 	replay_free(e->replay);
+	sensors_free(e);
 	engine_record_stop(e);
 	timer_free(e->tick);
 	timer_free(e->defer_timer);

@@ -177,6 +177,9 @@ int engine_command(struct engine *e, unsigned pack, const struct command *c,
 /* Clears a group of history values (limits.md 12.5). False: no such pack. */
 bool engine_clear_history(struct engine *e, unsigned pack, int group);
 
+/* What path of another D-Bus service says now (EXTERNAL_SENSOR_*): A or %; NAN: nothing. It counts for 10 s. */
+void engine_tell_sensor(struct engine *e, const char *service, const char *path, double value);
+
 /* Writes all traffic from now on to path until engine_record_stop(). 0 or -errno. */
 int engine_record(struct engine *e, const char *path);
 void engine_record_stop(struct engine *e);

@@ -88,6 +88,7 @@ struct engine {
 	struct remembered *remembered; /* NULL: nothing is kept over a restart */
 	struct replay *replay; /* all of them, linked */
 	struct deferred *deferred;
+	struct sensor *sensors;
 	struct serial_watch *watch;
 	bool all_ports;
 	uv_timer_t *tick, *defer_timer;
@@ -154,6 +155,11 @@ struct remembered *remember_start(struct engine *e);
 bool remember_restore(struct remembered *r, struct pack *p);
 void remember_tick(struct remembered *r, const struct engine *e);
 void remember_end(struct remembered *r, const struct engine *e);
+
+/* sensor.c */
+/* NAN: service or path is empty, never told, has no value, or is older than 10 s. */
+double sensor_value(const struct engine *e, const char *service, const char *path);
+void sensors_free(struct engine *e);
 
 /* replay.c */
 void replay_free(struct replay *r);

@@ -362,7 +362,11 @@ void pack_reading(struct pack *p, const struct device *dev, bool identified, uin
 	s->error[0] = 0;
 	s->polls++;
 	s->poll_ms = poll_ms;
+	const struct config *c = config_of(p);
+
 	limits_input_from_reading(&in, &s->reading, dev->protocol->first_sensor_is_mos);
+	in.ext_current = sensor_value(p->engine, c->external_sensor_dbus_device, c->external_sensor_dbus_path_current);
+	in.ext_soc = sensor_value(p->engine, c->external_sensor_dbus_device, c->external_sensor_dbus_path_soc);
 	step_limits(p, &in);
 	engine_show_pack(p->engine, p);
 }
