@@ -173,16 +173,29 @@ static json_t *reasons(const struct current_limit *l)
 	return a;
 }
 
+static json_t *reason_text(const struct current_limit *l, bool charging)
+{
+	char text[160];
+
+	limit_reason_text(l, charging, text, sizeof(text));
+	return json_string(text);
+}
+
 json_t *limits_output_to_json(const struct limits_output *out)
 {
 	json_t *o = json_object();
+	char mode[96];
 
+	charge_mode_text(out, mode, sizeof(mode));
 	set_number(o, "cvl_V", out->cvl);
 	json_object_set_new(o, "phase", json_string(charge_phase_name(out->phase)));
+	json_object_set_new(o, "cvl_text", json_string(mode));
 	set_number(o, "ccl_A", out->ccl.limit);
 	json_object_set_new(o, "ccl_why", reasons(&out->ccl));
+	json_object_set_new(o, "ccl_text", reason_text(&out->ccl, true));
 	set_number(o, "dcl_A", out->dcl.limit);
 	json_object_set_new(o, "dcl_why", reasons(&out->dcl));
+	json_object_set_new(o, "dcl_text", reason_text(&out->dcl, false));
 	json_object_set_new(o, "charge_allowed", json_boolean(out->ccl.io));
 	json_object_set_new(o, "discharge_allowed", json_boolean(out->dcl.io));
 	set_number(o, "time_to_go_s", out->ttg);

@@ -1245,6 +1245,32 @@ static void limits_move_one_way_with_the_input_that_binds(void **unused)
 		}
 }
 
+static void a_step_is_never_above_the_maximum_and_cautious_where_that_is_the_rule(void **unused)
+{
+	struct bench b = fresh(16, 3.3);
+
+	(void)unused;
+	for (unsigned curve = 0; curve < CURVE_COUNT; curve++)
+		for (int charging = 0; charging <= 1; charging++) {
+			double lo, hi;
+
+			limits_curve_range(&b.c, curve, charging, &lo, &hi);
+			for (int i = -20; i <= 1020; i++) {
+				double x = lo + (hi - lo) * i / 1000;
+				double step = limits_curve_at(&b.c, LIMITS_STEP, curve, charging, x);
+				double linear = limits_curve_at(&b.c, LIMITS_LINEAR, curve, charging, x);
+				double most =
+					charging ? b.c.max_battery_charge_current : b.c.max_battery_discharge_current;
+
+				assert_true(step >= 0 && step <= most && linear >= 0 && linear <= most);
+				/* 7.2: charging is cautious where it is cold, discharging where it is hot. */
+				if (curve == CURVE_TEMP && (charging ? x < 20 : x > 20))
+					assert_true(step <= linear + NEAR);
+			}
+		}
+	done(&b);
+}
+
 static void a_second_poll_in_the_same_instant_changes_nothing(void **unused)
 {
 	struct bench b = fresh(16, 3.3);
@@ -1345,6 +1371,7 @@ int main(void)
 		cmocka_unit_test(without_a_number_of_cells_there_is_no_voltage_limit),
 		cmocka_unit_test(nothing_is_known_before_the_first_reading),
 		cmocka_unit_test(limits_move_one_way_with_the_input_that_binds),
+		cmocka_unit_test(a_step_is_never_above_the_maximum_and_cautious_where_that_is_the_rule),
 		cmocka_unit_test(a_second_poll_in_the_same_instant_changes_nothing),
 		cmocka_unit_test(a_late_poll_counts_the_whole_time),
 		cmocka_unit_test(a_clock_that_stands_or_runs_backward_adds_no_time),
