@@ -334,7 +334,7 @@ static void update_guards(struct battery *b, double dt)
 			guard_update(b, &rules[i], quantity_of(b, rules[i].quantity, &e), dt);
 }
 
-enum alarm_level battery_alarm(const struct battery *b, enum battery_alarm alarm)
+enum battery_alarm_level battery_alarm(const struct battery *b, enum battery_alarm alarm)
 {
 	unsigned bit = 1u << alarm;
 

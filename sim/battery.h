@@ -37,7 +37,7 @@ enum battery_alarm {
 	NO_ALARM = -1,
 };
 
-enum alarm_level { QUIET, WARNING, ALARM };
+enum battery_alarm_level { QUIET, WARNING, ALARM };
 
 /* "high_voltage" ... */
 const char *battery_alarm_name(enum battery_alarm alarm);
@@ -75,7 +75,7 @@ struct battery_start {
 	double current_A;   /* + = charging */
 	double jitter;	    /* how much the sensors flicker: 0 = not at all, 1 = as usual */
 	bool heater;	    /* there is one */
-	unsigned forced[3]; /* bit mask of enum battery_alarm per enum alarm_level */
+	unsigned forced[3]; /* bit mask of enum battery_alarm per enum battery_alarm_level */
 	uint64_t seed;
 };
 
@@ -143,7 +143,7 @@ void battery_init(struct battery *b, const struct battery_start *start);
 /* Lets seconds pass, in steps of at most 1 s (coarser when it is more than an hour). */
 void battery_run(struct battery *b, double seconds);
 void battery_measure(const struct battery *b, struct battery_sample *out);
-enum alarm_level battery_alarm(const struct battery *b, enum battery_alarm alarm);
+enum battery_alarm_level battery_alarm(const struct battery *b, enum battery_alarm alarm);
 
 /* To be called after the settings were changed: switches follow at once. */
 void battery_apply_settings(struct battery *b);

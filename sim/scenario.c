@@ -470,7 +470,7 @@ static size_t item_length(const char *text)
 }
 
 static bool check_alarms(const struct scenario *s, const struct alarm_list *list, const char *key,
-			 enum alarm_level level, const struct complaint *c)
+			 enum battery_alarm_level level, const struct complaint *c)
 {
 	char known[1024] = "";
 

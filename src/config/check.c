@@ -241,21 +241,17 @@ static bool check_points(const struct check *k, const char *points, const char *
 	unsigned bad = first_out_of_order(x);
 	char entry[32];
 
-	if (x->n != y->n) {
+	bool good = x->n == y->n && x->n >= 2 && !bad;
+
+	if (x->n != y->n)
 		say(k, CONFIG_ERROR, points, values, "%u entries, but %s has %u; allowed: as many", x->n, values, y->n);
-		return false;
-	}
-	if (x->n < 2) {
+	else if (x->n < 2)
 		say(k, CONFIG_ERROR, points, values, "only one entry; allowed: at least 2");
-		return false;
-	}
-	if (bad) {
+	if (bad)
 		say(k, CONFIG_ERROR, points, NULL,
 		    "entry %u, \"%s\", breaks the order; allowed: each above the one before, or each below", bad + 1,
 		    number(x->v[bad], entry));
-		return false;
-	}
-	return true;
+	return good;
 }
 
 static bool differs_from_default(const struct check *k, const char *name)

@@ -470,6 +470,8 @@ static void curves_are_checked(void **unused)
 	error(HEAD "MAX_CHARGE_CURRENT_SOC_FRACTION = 0.5, 1\n", 2,
 	      "4 entries, but MAX_CHARGE_CURRENT_SOC_FRACTION has 2");
 	error(HEAD "SOC_WHILE_CHARGING = 98\nMAX_CHARGE_CURRENT_SOC_FRACTION = 1\n", 2, "only one entry");
+	error(HEAD "SOC_WHILE_CHARGING = 98, 95, 96\n", 2,
+	      "entry 3, \"96\", breaks the order"); /* beside their number being wrong */
 	error(HEAD "CELL_VOLTAGES_WHILE_CHARGING = 3.5, 3.45, 3.45, 3.4, 3.3\n", 2,
 	      "entry 3, \"3.45\", breaks the order"); /* V15 */
 	error(HEAD "CELL_VOLTAGES_WHILE_CHARGING = 3.1, 3.2, 3.3, 3.4, 3.35\n", 2,
