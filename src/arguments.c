@@ -27,6 +27,7 @@ static const char usage_text[] =
 	"  decode FILE|-            readings from captured bytes, no port needed (--check)\n"
 	"  limits FILE|-            charge limits from a sequence of readings, no port needed\n"
 	"  config check|show|default\n"
+	"  protocols                what is known, and what each can report and do (--json, --markdown)\n"
 	"  shell                    a line console\n"
 	"  demo                     the screen on simulated batteries\n"
 	"\n"
@@ -71,6 +72,7 @@ enum {
 	OPT_DAEMON,
 	OPT_CHECK,
 	OPT_MODE,
+	OPT_MARKDOWN,
 };
 
 static const struct option options[] = {
@@ -94,6 +96,7 @@ static const struct option options[] = {
 	{"state-dir", required_argument, NULL, OPT_STATE_DIR},
 	{"daemon", no_argument, NULL, OPT_DAEMON},
 	{"check", no_argument, NULL, OPT_CHECK},
+	{"markdown", no_argument, NULL, OPT_MARKDOWN},
 	{"mode", required_argument, NULL, OPT_MODE},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -115,6 +118,7 @@ static const struct command_word {
 	{"decode", FACE_DECODE, 1, 1, "a file of captured bytes, or - for standard input", false},
 	{"limits", FACE_LIMITS, 1, 1, "a file of readings, or - for standard input", false},
 	{"config", FACE_CONFIG, 1, 2, "check, show or default", false},
+	{"protocols", FACE_PROTOCOLS, 0, 0, "", false},
 	{"shell", FACE_SHELL, 0, 0, "", true},
 	{"demo", FACE_DEMO, 0, 0, "", false},
 };
@@ -291,6 +295,9 @@ static void take_switch(struct arguments *a, int option)
 	case OPT_QUICK:
 		a->quick = true;
 		break;
+	case OPT_MARKDOWN:
+		a->markdown = true;
+		break;
 	case OPT_CHECK:
 		a->check = true;
 		break;
@@ -321,7 +328,7 @@ static bool looks_like_port(const char *word)
 	char path[256];
 
 	snprintf(path, sizeof(path), "/dev/%s", word);
-	return strchr(word, '/') || !access(path, F_OK) || !strncmp(word, "tty", 3) || !strncmp(word, "can", 3);
+	return strpbrk(word, "/:") || !access(path, F_OK) || !strncmp(word, "tty", 3) || !strncmp(word, "can", 3);
 }
 
 static int take_words(struct arguments *a, int n, char **word)

@@ -22,6 +22,7 @@ enum face {
 	FACE_DECODE,
 	FACE_LIMITS,
 	FACE_CONFIG,
+	FACE_PROTOCOLS,
 	FACE_SHELL,
 	FACE_DEMO,
 };
@@ -29,7 +30,7 @@ enum face {
 struct arguments {
 	enum face face;
 	const char *config; /* NULL: the usual place, if it is there */
-	bool verbose, yes, json, watch, check, read_only, experimental, quick;
+	bool verbose, yes, json, watch, check, read_only, experimental, quick, markdown;
 	const char *replay;
 	double replay_speed;  /* 1 = as it was, 0 = at once */
 	double poll_s;        /* NAN = not given */

@@ -12,6 +12,7 @@
 #include "console/decode.h"
 #include "console/limits.h"
 #include "console/oneshot.h"
+#include "console/protocols_cmd.h"
 #include "console/shell.h"
 #include "dbus/daemon.h"
 #include "dbus/sensors.h"
@@ -206,6 +207,8 @@ int main(int argc, char **argv)
 		return limits_file(a.word[0], a.config, !a.mode ? 0 : strcmp(a.mode, "step") ? LIMITS_LINEAR : LIMITS_STEP);
 	case FACE_CONFIG:
 		return config_command(a.word[0], a.word[1] ? a.word[1] : a.config);
+	case FACE_PROTOCOLS:
+		return protocols_command(a.json, a.markdown);
 	default:
 		return run_with_ports(&a);
 	}

@@ -107,8 +107,8 @@ static int open_port(struct run *r, const char *name)
 {
 	char path[PORT_NAME + 8];
 
-	/* "ttyUSB0" means /dev/ttyUSB0. */
-	snprintf(path, sizeof(path), "%s%s", strchr(name, '/') ? "" : "/dev/", name);
+	/* "ttyUSB0" means /dev/ttyUSB0; "spi:..." says itself what it is. */
+	snprintf(path, sizeof(path), "%s%s", strpbrk(name, "/:") ? "" : "/dev/", name);
 	int error = engine_add_port(r->engine, path);
 
 	if (error >= 0)

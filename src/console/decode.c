@@ -14,11 +14,6 @@
 
 enum { FRAME_BYTES = 4096 };
 
-static const struct {
-	const char *name;
-	enum link_kind kind;
-} link_names[] = {{"serial", LINK_SERIAL}, {"can", LINK_CAN}, {"ble", LINK_BLE}, {"spi", LINK_SPI}, {"mqtt", LINK_MQTT}};
-
 /* What one line gives under one protocol. */
 struct result {
 	const struct protocol *protocol;
@@ -57,8 +52,7 @@ static bool play(struct follow *f, const json_t *exchanges, char *error, size_t 
 	json_t *exchange, *chunk;
 	uint64_t now = 0;
 
-	json_array_foreach(exchanges, i, exchange)
-	{
+	json_array_foreach (exchanges, i, exchange) {
 		const json_t *tx = json_object_get(exchange, "tx");
 		const json_t *rx = json_object_get(exchange, "rx");
 
@@ -72,8 +66,7 @@ static bool play(struct follow *f, const json_t *exchanges, char *error, size_t 
 		if (json_is_string(tx) && !play_hex(json_string_value(tx), buf, &b, error, size))
 			return false;
 		follow_sent(f, b, now);
-		json_array_foreach(rx, k, chunk)
-		{
+		json_array_foreach (rx, k, chunk) {
 			if (!json_is_string(chunk)) {
 				snprintf(error, size, "exchange %zu: rx %zu is no text", i + 1, k + 1);
 				return false;
@@ -135,11 +128,12 @@ static bool better(const struct result *a, const struct result *b)
 	return a->known_requests > b->known_requests;
 }
 
+/* A name that is no link says nothing. */
 static bool link_fits(const struct protocol *p, const char *name)
 {
-	for (size_t i = 0; name && i < sizeof(link_names) / sizeof(link_names[0]); i++)
-		if (!strcmp(name, link_names[i].name))
-			return p->link == link_names[i].kind;
+	for (int kind = LINK_SERIAL; name && kind <= LINK_MQTT; kind++)
+		if (!strcmp(name, link_kind_name((enum link_kind)kind)))
+			return p->link == (enum link_kind)kind || (kind == LINK_BLE && p->also_ble);
 	return true;
 }
 
@@ -176,8 +170,21 @@ static void read_options(const json_t *j, struct protocol_options *o)
 
 /* ---- comparing with `expect` ---- */
 
+/* A version "1.01" may be written as a number by whoever made the file. */
+static bool same_number(const json_t *want, const json_t *got)
+{
+	char *end;
+	double v = json_is_string(got) ? strtod(json_string_value(got), &end) : NAN;
+
+	return json_is_string(got) && !*end && v == json_number_value(want);
+}
+
 static bool same(const json_t *want, const json_t *got)
 {
+	if (!got) /* an empty text is none */
+		return json_is_string(want) && !json_string_length(want);
+	if (json_is_number(want) && json_is_string(got))
+		return same_number(want, got);
 	if (json_is_number(want) && json_is_number(got)) {
 		double a = json_number_value(want), b = json_number_value(got);
 
@@ -200,14 +207,14 @@ static unsigned compare(const char *name, const json_t *expect, const json_t *re
 	const char *key;
 	json_t *want;
 
-	json_object_foreach((json_t *)expect, key, want)
-	{
+	json_object_foreach ((json_t *)expect, key, want) {
 		const json_t *got = json_object_get(reading, key);
 
-		if (!strcmp(key, "packs") || !strcmp(key, "common") || (got && same(want, got)))
+		if (!strcmp(key, "packs") || !strcmp(key, "common") || same(want, got))
 			continue;
 		char *w = json_dumps(want, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(JSON_DIGITS));
-		char *g = got ? json_dumps(got, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(JSON_DIGITS)) : NULL;
+		char *g =
+			got ? json_dumps(got, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(JSON_DIGITS)) : NULL;
 		printf("%s: %s: expected %s, got %s\n", name, key, w ? w : "?", g ? g : "nothing");
 		free(w);
 		free(g);
@@ -381,7 +388,8 @@ static int gather(struct recorded *r, const json_t *line, unsigned number)
 		n++;
 	}
 	if (rec.kind == RECORD_RECEIVED)
-		json_array_append(json_object_get(json_array_get(p->exchanges, n - 1), "rx"), json_object_get(line, "rx"));
+		json_array_append(json_object_get(json_array_get(p->exchanges, n - 1), "rx"),
+				  json_object_get(line, "rx"));
 	return 0;
 }
 

@@ -166,6 +166,8 @@ static void print_found(const struct engine *e, const struct port_view *p)
 		if (s->addressed)
 			printf("  address %u", s->address);
 		printf("  %s%s  SoC %s", cells, voltage, soc);
+		if (s->protocol->untested)
+			printf("  (untested on hardware)");
 		if (s->listening)
 			printf("  (listening only: the bus has another master)");
 		putchar('\n');

@@ -215,6 +215,8 @@ json_t *snapshot_to_json(const struct snapshot *s)
 		json_object_set_new(o, "address", json_integer(s->address));
 	if (!s->reading.text[T_PROTOCOL][0])
 		json_object_set_new(o, "protocol", json_string(s->protocol->id));
+	if (s->protocol->untested)
+		json_object_set_new(o, "untested_on_hardware", json_true());
 	if (s->reading_ms) {
 		json_object_set_new(o, "time", json_real(s->reading_wall));
 		json_object_set_new(limits, "mode", json_string(s->mode == LIMITS_STEP ? "step" : "linear"));

@@ -7,13 +7,13 @@
 #include <string.h>
 
 enum {
-	BUSY_GAP_MS = 25,     /* silence that ends a burst of bytes */
-	BUSY_MAX_MS = 400,    /* a line that never falls silent is not waited for longer */
-	REST_MS = 2000,       /* after the first patient sweep; doubles up to */
+	BUSY_GAP_MS = 25,  /* silence that ends a burst of bytes */
+	BUSY_MAX_MS = 400, /* a line that never falls silent is not waited for longer */
+	REST_MS = 2000,	   /* after the first patient sweep; doubles up to */
 	REST_MAX_MS = 10000,
-	LISTEN_MS = 6000,     /* a bus master's cycle is about 4.4 s (sheet jk-pb 9) */
+	LISTEN_MS = 6000, /* a bus master's cycle is about 4.4 s (sheet jk-pb 9) */
 	LISTEN_ANSWERS = 2,
-	NEVER_MS = 60000,     /* detection closes the windows itself */
+	NEVER_MS = 60000, /* detection closes the windows itself */
 };
 
 struct candidate {
@@ -21,7 +21,7 @@ struct candidate {
 	struct device dev;
 	struct exchange x;
 	unsigned frames; /* whole frames in this sweep that were no answer */
-	bool heard;      /* listened to in this sweep, without success */
+	bool heard;	 /* listened to in this sweep, without success */
 	void *listen;
 	size_t hear_n;
 	uint8_t hear[EXCHANGE_INBOX];
@@ -52,7 +52,7 @@ struct detect {
 
 	enum phase phase;
 	struct candidate *asked; /* whose window is open, who is confirmed or listened to */
-	struct line line;        /* as set now; baud 0: not set */
+	struct line line;	 /* as set now; baud 0: not set */
 	bool window_open;
 	uint64_t sent_ms, window_end, busy_end, last_byte_ms, free_ms, rest_end;
 	size_t received; /* in this window */
@@ -74,8 +74,8 @@ static void reset_device(struct detect *d, struct candidate *c, uint8_t address,
 
 	if (state)
 		memset(state, 0, c->protocol->state_size);
-	c->dev = (struct device){.protocol = c->protocol, .address = address, .dialect = dialect,
-				 .options = d->options, .state = state};
+	c->dev = (struct device){
+		.protocol = c->protocol, .address = address, .dialect = dialect, .options = d->options, .state = state};
 }
 
 static bool speaks_on(const struct protocol *p, const struct line *line)
@@ -111,47 +111,58 @@ static bool plan_add(struct detect *d, struct step s)
 	return true;
 }
 
-enum part { USUAL_ADDRESS, OTHER_ADDRESSES };
-
-static void plan_row(struct detect *d, unsigned c, unsigned row, unsigned line, bool patient, enum part part)
+static void plan_step(struct detect *d, struct step s, unsigned address)
 {
-	const struct probe *p = &d->candidate[c].protocol->probes[row];
-	struct step s = {(uint8_t)c, (uint8_t)row, (uint8_t)line, p->address, patient && part == USUAL_ADDRESS};
+	s.address = (uint8_t)address;
+	plan_add(d, s);
+}
 
-	if (d->address_count && p->last_address) {
-		for (unsigned i = 0; i < d->address_count && part == USUAL_ADDRESS; i++) {
-			s.address = d->addresses[i];
-			plan_add(d, s);
-		}
+/* One row at its usual address, or at those that the user has given. */
+static void plan_usual(struct detect *d, struct step s, const struct probe *p)
+{
+	if (!d->address_count || !p->last_address) {
+		plan_step(d, s, p->address);
 		return;
 	}
-	if (part == USUAL_ADDRESS) {
-		plan_add(d, s);
-		return;
-	}
-	for (unsigned a = p->address + 1u; a <= p->last_address; a++) {
-		s.address = (uint8_t)a;
-		plan_add(d, s);
+	for (unsigned i = 0; i < d->address_count; i++)
+		plan_step(d, s, d->addresses[i]);
+}
+
+/* The rows of one protocol on one line; nth: which of its addresses, 0 = the usual one. */
+static void plan_rows(struct detect *d, struct step s, const struct protocol *p, unsigned pass, unsigned nth)
+{
+	for (unsigned r = 0; r < p->probe_count; r++) {
+		const struct probe *row = &p->probes[r];
+
+		s.row = (uint8_t)r;
+		if (!nth && (s.patient || row->pass == pass))
+			plan_usual(d, s, row);
+		else if (nth && !d->address_count && row->address + nth <= row->last_address)
+			plan_step(d, s, row->address + nth);
 	}
 }
 
-/* All rows of one pass on one line. */
+enum { ADDRESSES = 256 };
+enum part { USUAL_ADDRESS, OTHER_ADDRESSES };
+
+/* All protocols on one line. Low addresses are the likely ones: those of all protocols come first. */
 static void plan_line(struct detect *d, const struct line *line, unsigned pass, bool patient, enum part part)
 {
-	for (unsigned c = 0; c < d->candidate_count; c++) {
-		const struct protocol *p = d->candidate[c].protocol;
+	/* The other speeds of a protocol are rare: their other addresses come in later sweeps. */
+	bool all_lines = part == USUAL_ADDRESS ? patient : d->sweep > DETECT_QUICK + 1;
+	unsigned from = part == USUAL_ADDRESS ? 0 : 1, to = part == USUAL_ADDRESS ? 1 : ADDRESSES;
 
-		/* The other speeds of a protocol are rare: their other addresses come in later sweeps. */
-		bool all_lines = part == USUAL_ADDRESS ? patient : d->sweep > DETECT_QUICK + 1;
+	for (unsigned nth = from; nth < to; nth++)
+		for (unsigned c = 0; c < d->candidate_count; c++) {
+			const struct protocol *p = d->candidate[c].protocol;
+			struct step s = {.candidate = (uint8_t)c, .patient = patient && part == USUAL_ADDRESS};
 
-		for (unsigned l = 0; p->lines[l].baud && (all_lines || l == 0); l++) {
-			if (!line_equal(&p->lines[l], line))
-				continue;
-			for (unsigned r = 0; r < p->probe_count; r++)
-				if (patient || p->probes[r].pass == pass)
-					plan_row(d, c, r, l, patient, part);
+			for (unsigned l = 0; p->lines[l].baud && (all_lines || l == 0); l++) {
+				s.line = (uint8_t)l;
+				if (line_equal(&p->lines[l], line))
+					plan_rows(d, s, p, pass, nth);
+			}
 		}
-	}
 }
 
 /* Lines in the order of the most common protocol on them, so that the speed changes rarely. */
@@ -188,8 +199,9 @@ static void plan_sweep(struct detect *d)
 		plan_pass(d, 0, false, USUAL_ADDRESS);
 		plan_pass(d, 1, false, USUAL_ADDRESS);
 	} else {
-		plan_pass(d, 0, true, USUAL_ADDRESS);
+		/* A board whose address was changed is likelier than one slower than its sheet says. */
 		plan_pass(d, 0, true, OTHER_ADDRESSES);
+		plan_pass(d, 0, true, USUAL_ADDRESS);
 	}
 }
 
@@ -617,6 +629,8 @@ struct detect *detect_new(const struct protocol *const *protocols, const struct 
 		for (unsigned i = 0; i < n; i++) {
 			if ((protocols[i] == first) != (pass == 0))
 				continue;
+			if (protocols[i]->link != protocols[0]->link)
+				continue; /* a line is of one kind */
 			struct candidate *c = &d->candidate[d->candidate_count++];
 
 			c->protocol = protocols[i];

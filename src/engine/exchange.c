@@ -48,8 +48,8 @@ static void describe_failure(struct exchange *x)
 	else if (x->part)
 		snprintf(x->error, sizeof(x->error), "the reply is incomplete");
 	else if (x->frames)
-		snprintf(x->error, sizeof(x->error), "no reply; %u frame%s came that answer%s something else", x->frames,
-			 x->frames == 1 ? "" : "s", x->frames == 1 ? "s" : "");
+		snprintf(x->error, sizeof(x->error), "no reply; %u frame%s came that answer%s something else",
+			 x->frames, x->frames == 1 ? "" : "s", x->frames == 1 ? "s" : "");
 	else if (x->received)
 		snprintf(x->error, sizeof(x->error), "%zu byte%s came, no frame: %s%s", x->received,
 			 x->received == 1 ? "" : "s", hex, n < x->received ? ".." : "");
@@ -113,7 +113,10 @@ static void hunt(struct exchange *x, bool quiet, uint64_t now_ms)
 		}
 		x->frames++;
 		judge(x, bytes_sub(in, 0, (size_t)n), now_ms);
-		drop(x, (size_t)n < x->in_n ? (size_t)n : x->in_n);
+		if (x->keep && x->state == EXCHANGE_ANSWERED)
+			x->answer_n = (size_t)n;
+		else
+			drop(x, (size_t)n < x->in_n ? (size_t)n : x->in_n);
 	}
 }
 
@@ -170,7 +173,7 @@ static void settle(struct exchange *x, uint64_t now_ms)
 {
 	x->echo_open = false;
 	hunt(x, true, now_ms);
-	x->in_n = 0;
+	x->in_n = x->answer_n;
 	if (x->state == EXCHANGE_WAITING && x->part)
 		judge(x, (struct bytes){NULL, 0}, now_ms);
 	if (x->state == EXCHANGE_WAITING && x->part) {

@@ -45,6 +45,8 @@ struct exchange {
 	bool echo_open;     /* what came so far may still be our echo */
 	bool echoed;        /* the whole request came back */
 	bool part;          /* FRAME_PART was taken */
+	bool keep;          /* to be set after the beginning: the answer stays at the front of the inbox */
+	size_t answer_n;    /* its length */
 	unsigned frames;    /* whole frames, whatever they said */
 	const char *why;    /* of the last refusal or bad frame; NULL: none */
 	char error[128];    /* of FAILED, for people */

@@ -74,16 +74,37 @@ static void note_answer(struct follow *f, const struct request *request)
 			d->answered |= 1u << r;
 }
 
+/* The answer may tell of more packs than the one that was asked for. */
+static void note_further(struct follow *f)
+{
+	struct exchange *x = &f->x;
+	struct bytes frame = {x->in, x->answer_n};
+	struct request as;
+
+	for (unsigned nth = 1; x->keep && f->protocol->further(&x->request, frame, nth, &as); nth++) {
+		struct follow_device *d = device_at(f, as.address, as.dialect);
+		const char *why = NULL;
+
+		if (d && f->protocol->take(&d->dev, &as, frame, &why) == FRAME_ANSWER)
+			note_answer(f, &as);
+	}
+	x->in_n -= x->answer_n;
+	memmove(x->in, x->in + x->answer_n, x->in_n);
+	x->answer_n = 0;
+}
+
 static void note_end(struct follow *f)
 {
 	const struct exchange *x = &f->x;
 
 	if (x->state == EXCHANGE_ANSWERED) {
 		note_answer(f, &x->request);
+		note_further(f);
 	} else {
 		f->not_answered++;
 		if (x->state == EXCHANGE_REFUSED)
-			snprintf(f->error, sizeof(f->error), "the device refuses: %s", x->why ? x->why : "no reason given");
+			snprintf(f->error, sizeof(f->error), "the device refuses: %s",
+				 x->why ? x->why : "no reason given");
 		else
 			snprintf(f->error, sizeof(f->error), "%s", x->error);
 	}
@@ -150,6 +171,7 @@ void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
 	if (begins_cycle(f, &request))
 		cycle(f, d, now_ms);
 	exchange_begin(&f->x, &d->dev, &request, &f->stats, now_ms, 0);
+	f->x.keep = f->protocol->further != NULL;
 }
 
 void follow_received(struct follow *f, struct bytes rx, uint64_t now_ms)

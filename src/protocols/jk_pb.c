@@ -376,6 +376,7 @@ const struct protocol jk_pb_protocol = {
 		   .tries = 3,
 		   .poll_ms = 200},
 	.quantities = JK_FRAME_QUANTITIES | JK_Q(ADDRESS),
+	.series = SERIES_CELLS | SERIES_TEMPERATURES | SERIES_BALANCING | SERIES_RESISTANCES,
 	.flags = JK_FRAME_FLAGS,
 	.alarms = JK_FRAME_ALARMS,
 	.commands = 1 << COMMAND_CHARGE | 1 << COMMAND_DISCHARGE | 1 << COMMAND_BALANCE,

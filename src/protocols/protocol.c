@@ -5,6 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *link_kind_name(enum link_kind kind)
+{
+	static const char *const name[] = {
+		[LINK_SERIAL] = "serial", [LINK_CAN] = "can", [LINK_BLE] = "ble", [LINK_SPI] = "spi", [LINK_MQTT] = "mqtt",
+	};
+
+	return name[kind];
+}
+
 void request_start(struct request *out, const struct protocol *p, uint8_t address, uint8_t dialect, uint16_t code,
 		   uint16_t arg)
 {

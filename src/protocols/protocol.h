@@ -18,7 +18,7 @@
 #include "model/reading.h"
 #include "model/setting.h"
 
-#define MAX_REQUEST 320 /* longest request of any sheet, with room */
+#define MAX_REQUEST 360 /* longest request of any sheet: seplos-v2 A1, 356 characters */
 #define MAX_FRAME 4113  /* longest reply that a recogniser may ask to be collected (sheet ascii-1363 1) */
 #define MAX_CONFIRM 3
 
@@ -93,6 +93,14 @@ struct probe {
 	bool only_when_silent; /* not read-only for a foreign device: sent only where nothing has spoken */
 };
 
+/* The rows of values that a protocol may report: bits of protocol.series. */
+enum series_bit {
+	SERIES_CELLS = 1,        /* cell_V */
+	SERIES_TEMPERATURES = 2, /* temperatures */
+	SERIES_BALANCING = 4,    /* cell_balancing */
+	SERIES_RESISTANCES = 8,  /* cell_resistance_ohm */
+};
+
 struct timing {
 	uint16_t first_ms; /* default of request.first_ms */
 	uint16_t gap_ms;   /* default of request.gap_ms */
@@ -143,11 +151,13 @@ struct protocol {
 	const char *const *bms_types; /* names that select it in BMS_TYPE; NULL-terminated */
 	bool untested; /* on hardware: no record of a real device was ever decoded; faces say so */
 	enum link_kind link;
+	bool also_ble; /* its frames travel through Bluetooth LE as they are, too */
 	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL unless serial */
 	struct timing timing;
 
 	/* What it can do; faces and the feature matrix look here. */
 	uint64_t quantities;  /* bit per enum quantity that it may report */
+	uint8_t series;       /* set of enum series_bit */
 	uint32_t flags;       /* bit per enum flag */
 	uint32_t alarms;      /* bit per enum alarm */
 	uint32_t commands;    /* bit per enum command_kind */
@@ -204,6 +214,13 @@ struct protocol {
 	 */
 	enum heard (*overhear)(void *listen, struct bytes frame, struct request *as);
 
+	/*
+	 * Of an answer that tells of several packs: the request for the nth further one (from 1), to which the same
+	 * frame is the answer as well. False: there is none. NULL: replies tell of one pack. A session asks each
+	 * pack; recordings and captures of other programs hold such replies.
+	 */
+	bool (*further)(const struct request *pending, struct bytes frame, unsigned nth, struct request *as);
+
 	/* Says in next what the command's next step is. NULL when commands is 0. */
 	void (*proceed)(struct device *dev, struct procedure *p, struct next *next);
 };
@@ -218,6 +235,9 @@ void request_put(struct request *out, struct bytes b);
 bool device_init(struct device *dev, const struct protocol *p, uint8_t address, uint8_t dialect,
 		 const struct protocol_options *options);
 void device_free(struct device *dev);
+
+/* "serial", "can", "ble", "spi", "mqtt" */
+const char *link_kind_name(enum link_kind kind);
 
 /* All protocols, most common in the field first; NULL ends the list. */
 const struct protocol *const *protocols_all(void);

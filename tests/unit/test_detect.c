@@ -118,7 +118,7 @@ static void a_slow_jbd_is_still_found_though_its_answer_meets_another_question(v
 	detect_free(d);
 }
 
-static void a_silent_line_is_swept_once_in_1500_ms_and_then_patiently(void **unused)
+static void a_silent_line_is_swept_once_in_5_s_and_then_patiently(void **unused)
 {
 	struct detect *d = start(NULL, at_9600, NULL);
 	unsigned sent;
@@ -126,7 +126,7 @@ static void a_silent_line_is_swept_once_in_1500_ms_and_then_patiently(void **unu
 	(void)unused;
 	run(d, 1, 60000);
 	assert_int_equal(detect_sweeps(d), 1);
-	assert_in_range(line.now_ms, 100, 1500);
+	assert_in_range(line.now_ms, 100, 5000);
 	run(d, 3, 120000);
 	assert_int_equal(detect_sweeps(d), 3);
 	/* After that it rests: few requests in a minute. */
@@ -243,7 +243,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_jbd_is_found_within_600_ms_of_line_time),
 		cmocka_unit_test(a_slow_jbd_is_still_found_though_its_answer_meets_another_question),
-		cmocka_unit_test(a_silent_line_is_swept_once_in_1500_ms_and_then_patiently),
+		cmocka_unit_test(a_silent_line_is_swept_once_in_5_s_and_then_patiently),
 		cmocka_unit_test(one_good_frame_alone_declares_nothing),
 		cmocka_unit_test(an_implausible_second_answer_declares_nothing),
 		cmocka_unit_test(an_echoing_adapter_is_no_bms),
