@@ -84,7 +84,8 @@ static void print_alarms(FILE *to, const struct alarms *a)
 		fputs(" none", to);
 	for (unsigned i = 0; i < ALARM_COUNT; i++)
 		if (a->level[i])
-			fprintf(to, " %s (%s)", alarm_name((enum alarm)i), alarm_level_name((enum alarm_level)a->level[i]));
+			fprintf(to, " %s (%s)", alarm_name((enum alarm)i),
+				alarm_level_name((enum alarm_level)a->level[i]));
 	for (unsigned i = 0; i < a->own_count; i++)
 		fprintf(to, " %s (%s)", a->own[i].name, alarm_level_name(a->own[i].level));
 	fputc('\n', to);
@@ -102,8 +103,8 @@ static void print_limits(FILE *to, const struct snapshot *s)
 		text_number(o[i]->ccl.limit, 1, "A", ccl, sizeof(ccl));
 		text_number(o[i]->dcl.limit, 1, "A", dcl, sizeof(dcl));
 		limit_reason_text(&o[i]->ccl, true, why, sizeof(why));
-		fprintf(to, "  %-7s%s  CVL %s %s  CCL %s (%s)", i ? "step" : "linear", in_force ? "in force" : "        ", cvl,
-			charge_phase_name(o[i]->phase), ccl, why);
+		fprintf(to, "  %-7s%s  CVL %s %s  CCL %s (%s)", i ? "step" : "linear",
+			in_force ? "in force" : "        ", cvl, charge_phase_name(o[i]->phase), ccl, why);
 		limit_reason_text(&o[i]->dcl, false, why, sizeof(why));
 		fprintf(to, "  DCL %s (%s)\n", dcl, why);
 	}
@@ -127,8 +128,8 @@ void text_pack(FILE *to, const struct snapshot *s)
 			fprintf(to, "  %s %s\n", text_name((enum text)t), r->text[t]);
 	fprintf(to, "  pack       %s  %s  %s  SoC %s  SoH %s\n", shown(r, Q_VOLTAGE_V), shown(r, Q_CURRENT_A),
 		shown(r, Q_POWER_W), shown(r, Q_SOC_PCT), shown(r, Q_SOH_PCT));
-	fprintf(to, "  capacity   %s left of %s  cycles %s\n", shown(r, Q_CAPACITY_REMAINING_AH), shown(r, Q_CAPACITY_FULL_AH),
-		shown(r, Q_CYCLES));
+	fprintf(to, "  capacity   %s left of %s  cycles %s\n", shown(r, Q_CAPACITY_REMAINING_AH),
+		shown(r, Q_CAPACITY_FULL_AH), shown(r, Q_CYCLES));
 	fprintf(to, "  switches   charge %s  discharge %s  balance %s%s\n", on_off(reading_flag(r, F_CHARGE_MOS)),
 		on_off(reading_flag(r, F_DISCHARGE_MOS)), on_off(reading_flag(r, F_BALANCE_ENABLED)),
 		reading_flag(r, F_BALANCING_ACTIVE) == ON ? "  balancing now (*)" : "");
@@ -150,7 +151,8 @@ void text_pack_line(FILE *to, const struct snapshot *s)
 	text_number(o->cvl, 2, "V", cvl, sizeof(cvl));
 	text_number(o->ccl.limit, 1, "A", ccl, sizeof(ccl));
 	text_number(o->dcl.limit, 1, "A", dcl, sizeof(dcl));
-	text_number((reading_get(r, Q_CELL_MAX_V) - reading_get(r, Q_CELL_MIN_V)) * 1000, 0, "mV", spread, sizeof(spread));
+	text_number((reading_get(r, Q_CELL_MAX_V) - reading_get(r, Q_CELL_MIN_V)) * 1000, 0, "mV", spread,
+		    sizeof(spread));
 	fprintf(to, "%-16.16s %-8s %9s %10s  SoC %7s  spread %6s  CVL %s CCL %s DCL %s\n", s->name, state_text(s),
 		shown(r, Q_VOLTAGE_V), shown(r, Q_CURRENT_A), shown(r, Q_SOC_PCT), spread, cvl, ccl, dcl);
 }
@@ -234,9 +236,36 @@ json_t *snapshot_to_json(const struct snapshot *s)
 
 /* ---- ports ---- */
 
-static bool same_attempt(const struct attempt *a, const struct attempt *b)
+/* The same question to perhaps another address, with the same outcome; which bytes came is no difference. */
+static bool same_outcome(const struct attempt *a, const struct attempt *b)
 {
-	return a->protocol == b->protocol && a->address == b->address && !strcmp(a->tx, b->tx) && !strcmp(a->say, b->say);
+	size_t n = strcspn(a->say, ":");
+
+	return a->protocol == b->protocol && a->line.baud == b->line.baud && n == strcspn(b->say, ":") &&
+	       !strncmp(a->say, b->say, n);
+}
+
+/* "1-4,7": the addresses of all attempts that ended as attempt i did. */
+static void text_addresses(const struct port_view *p, unsigned i, char *out, size_t size)
+{
+	bool asked[256] = {false};
+	size_t n = 0;
+
+	out[0] = 0;
+	for (unsigned k = i; k < p->attempt_count; k++)
+		if (same_outcome(&p->attempt[i], &p->attempt[k]))
+			asked[p->attempt[k].address] = true;
+	for (unsigned a = 0; a < 256 && n < size; a++) {
+		unsigned last = a;
+
+		while (asked[a] && last < 255 && asked[last + 1])
+			last++;
+		if (last > a)
+			n += (size_t)snprintf(out + n, size - n, "%s%u-%u", n ? "," : "", a, last);
+		else if (asked[a])
+			n += (size_t)snprintf(out + n, size - n, "%s%u", n ? "," : "", a);
+		a = last;
+	}
 }
 
 void text_port_trouble(FILE *to, const struct port_view *p)
@@ -253,14 +282,17 @@ void text_port_trouble(FILE *to, const struct port_view *p)
 	fprintf(to, "%s: no BMS was recognised\n", p->name);
 	for (unsigned i = 0; i < p->attempt_count; i++) {
 		const struct attempt *a = &p->attempt[i];
-		bool again = false;
+		bool told = false;
+		char addresses[64];
 
 		received += a->received;
-		for (unsigned k = 0; k < i && !again; k++)
-			again = same_attempt(a, &p->attempt[k]);
-		if (!again)
-			fprintf(to, "  %-10s %6u baud  address %-2u  sent %-24s %s\n", a->protocol->id, a->line.baud, a->address,
-				a->tx, a->say);
+		for (unsigned k = 0; k < i && !told; k++)
+			told = same_outcome(a, &p->attempt[k]);
+		if (told)
+			continue;
+		text_addresses(p, i, addresses, sizeof(addresses));
+		fprintf(to, "  %-13s %6u baud  address %-5s sent %-24.24s %s\n", a->protocol->id, a->line.baud,
+			addresses, a->tx, a->say);
 	}
 	if (received)
 		fputs("  Something talks on this line, but no BMS that bmscope knows. Is it another device?\n", to);

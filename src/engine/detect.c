@@ -57,7 +57,7 @@ struct detect {
 	uint64_t sent_ms, window_end, busy_end, last_byte_ms, free_ms, rest_end;
 	size_t received; /* in this window */
 	char tx[48];
-	uint8_t sample[12];
+	uint8_t sample[16];
 	unsigned confirm_at, confirm_try;
 	unsigned heard_answers;
 	bool listening;
@@ -231,19 +231,30 @@ __attribute__((format(printf, 3, 4))) static void note_attempt(struct detect *d,
 	va_end(args);
 }
 
+static bool is_text(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if ((p[i] < ' ' || p[i] > '~') && p[i] != '\r' && p[i] != '\n' && p[i] != '\t')
+			return false;
+	return n > 0;
+}
+
 static void note_silence(struct detect *d, uint64_t now_ms)
 {
 	const struct exchange *x = &d->asked->x;
 	size_t n = d->received < sizeof(d->sample) ? d->received : sizeof(d->sample);
-	char hex[2 * sizeof(d->sample) + 3];
+	char text[2 * sizeof(d->sample) + 3];
 
-	bytes_hex((struct bytes){d->sample, n}, hex, sizeof(hex));
+	if (is_text(d->sample, n))
+		bytes_text((struct bytes){d->sample, n}, text, sizeof(text));
+	else
+		bytes_hex((struct bytes){d->sample, n}, text, sizeof(text));
 	if (x->why)
 		note_attempt(d, now_ms, "rejected: %s", x->why);
 	else if (x->echoed && !x->received)
 		note_attempt(d, now_ms, "only our own bytes came back (adapter with echo, or a sleeping BMS)");
 	else if (d->received)
-		note_attempt(d, now_ms, "%zu bytes, none of this protocol: %s%s", d->received, hex,
+		note_attempt(d, now_ms, "%zu bytes, none of this protocol: %s%s", d->received, text,
 			     n < d->received ? ".." : "");
 	else
 		note_attempt(d, now_ms, "silence");

@@ -14,7 +14,7 @@
 
 #include "engine/exchange.h"
 
-#define DETECT_MAX_ATTEMPTS 128
+#define DETECT_MAX_ATTEMPTS 512 /* two sweeps over all protocols */
 #define DETECT_QUICK 0 /* number of the quick sweep; patient ones follow */
 
 struct detect_io {
