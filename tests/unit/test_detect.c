@@ -127,7 +127,7 @@ static void a_silent_line_is_swept_once_in_5_s_and_then_patiently(void **unused)
 	run(d, 1, 60000);
 	assert_int_equal(detect_sweeps(d), 1);
 	assert_in_range(line.now_ms, 100, 5000);
-	run(d, 3, 120000);
+	run(d, 3, 300000);
 	assert_int_equal(detect_sweeps(d), 3);
 	/* After that it rests: few requests in a minute. */
 	run(d, 100, line.now_ms + 60000);
@@ -232,7 +232,7 @@ static void detection_never_writes(void **unused)
 	struct detect *d = start(NULL, at_9600, NULL);
 
 	(void)unused;
-	run(d, 3, 120000);
+	run(d, 3, 300000);
 	/* Factory mode, switches, control words of JBD; nothing of it may ever have been sent. */
 	assert_null(strstr(line.log, "dd5a"));
 	detect_free(d);
