@@ -159,7 +159,7 @@ static void print_found(const struct engine *e, const struct port_view *p)
 		if (strcmp(s->port, p->name) != 0)
 			continue;
 		text_number(reading_get(&s->reading, Q_VOLTAGE_V), 2, "V", voltage, sizeof(voltage));
-		text_number(reading_get(&s->reading, Q_SOC_PCT), 1, "%", soc, sizeof(soc));
+		text_number(snapshot_number(s, Q_SOC_PCT), 1, "%", soc, sizeof(soc));
 		if (reading_knows(&s->reading, Q_CELL_COUNT))
 			snprintf(cells, sizeof(cells), "%.0fS  ", reading_get(&s->reading, Q_CELL_COUNT));
 		printf("  found %-10s  %s", s->protocol->id, s->name);

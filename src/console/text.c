@@ -16,16 +16,26 @@ void text_number(double v, int decimals, const char *unit, char *out, size_t siz
 		snprintf(out, size, "%.*f%s%s", decimals, v, *unit ? " " : "", unit);
 }
 
-/* The value of a quantity for people; one of a few static buffers, so that several fit in one call. */
-static const char *shown(const struct reading *r, enum quantity q)
+/* v as numbers of this quantity are written; one of a few static buffers, so that several fit in one call. */
+static const char *as(enum quantity q, double v)
 {
 	static char buffer[8][24];
 	static unsigned next;
 	char *out = buffer[next++ % 8];
 	const struct quantity_def *def = quantity_def(q);
 
-	text_number(reading_get(r, q), def->decimals, def->unit, out, sizeof(buffer[0]));
+	text_number(v, def->decimals, def->unit, out, sizeof(buffer[0]));
 	return out;
+}
+
+static const char *shown(const struct reading *r, enum quantity q)
+{
+	return as(q, reading_get(r, q));
+}
+
+static const char *counted(const struct snapshot *s, enum quantity q)
+{
+	return as(q, snapshot_number(s, q));
 }
 
 static const char *on_off(enum tri t)
@@ -126,8 +136,8 @@ void text_pack(FILE *to, const struct snapshot *s)
 	for (unsigned t = T_SERIAL_NUMBER; t < TEXT_COUNT; t++)
 		if (r->text[t][0])
 			fprintf(to, "  %s %s\n", text_name((enum text)t), r->text[t]);
-	fprintf(to, "  pack       %s  %s  %s  SoC %s  SoH %s\n", shown(r, Q_VOLTAGE_V), shown(r, Q_CURRENT_A),
-		shown(r, Q_POWER_W), shown(r, Q_SOC_PCT), shown(r, Q_SOH_PCT));
+	fprintf(to, "  pack       %s  %s  %s  SoC %s  SoH %s\n", shown(r, Q_VOLTAGE_V), counted(s, Q_CURRENT_A),
+		counted(s, Q_POWER_W), counted(s, Q_SOC_PCT), shown(r, Q_SOH_PCT));
 	fprintf(to, "  capacity   %s left of %s  cycles %s\n", shown(r, Q_CAPACITY_REMAINING_AH),
 		shown(r, Q_CAPACITY_FULL_AH), shown(r, Q_CYCLES));
 	fprintf(to, "  switches   charge %s  discharge %s  balance %s%s\n", on_off(reading_flag(r, F_CHARGE_MOS)),
@@ -154,7 +164,7 @@ void text_pack_line(FILE *to, const struct snapshot *s)
 	text_number((reading_get(r, Q_CELL_MAX_V) - reading_get(r, Q_CELL_MIN_V)) * 1000, 0, "mV", spread,
 		    sizeof(spread));
 	fprintf(to, "%-16.16s %-8s %9s %10s  SoC %7s  spread %6s  CVL %s CCL %s DCL %s\n", s->name, state_text(s),
-		shown(r, Q_VOLTAGE_V), shown(r, Q_CURRENT_A), shown(r, Q_SOC_PCT), spread, cvl, ccl, dcl);
+		shown(r, Q_VOLTAGE_V), counted(s, Q_CURRENT_A), counted(s, Q_SOC_PCT), spread, cvl, ccl, dcl);
 }
 
 /* ---- JSON ---- */
@@ -189,6 +199,8 @@ json_t *limits_output_to_json(const struct limits_output *out)
 	char mode[96];
 
 	charge_mode_text(out, mode, sizeof(mode));
+	set_number(o, "soc_pct", out->soc);
+	set_number(o, "current_A", out->current);
 	set_number(o, "cvl_V", out->cvl);
 	json_object_set_new(o, "phase", json_string(charge_phase_name(out->phase)));
 	json_object_set_new(o, "cvl_text", json_string(mode));

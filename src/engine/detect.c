@@ -7,21 +7,25 @@
 #include <string.h>
 
 enum {
-	BUSY_GAP_MS = 25,  /* silence that ends a burst of bytes */
+	BUSY_GAP_MS = 60,  /* silence that ends a burst of bytes */
 	BUSY_MAX_MS = 400, /* a line that never falls silent is not waited for longer */
 	REST_MS = 2000,	   /* after the first patient sweep; doubles up to */
 	REST_MAX_MS = 10000,
 	LISTEN_MS = 6000, /* a bus master's cycle is about 4.4 s (sheet jk-pb 9) */
 	LISTEN_ANSWERS = 2,
 	NEVER_MS = 60000, /* detection closes the windows itself */
+	NEAR = 3,	  /* addresses so far from the usual one are asked before patience is tried */
+	COMMON = 4,	  /* so many protocols have nine of ten batteries */
+	RAREST = 2,	  /* the last pass of probes */
 };
 
 struct candidate {
 	const struct protocol *protocol;
 	struct device dev;
 	struct exchange x;
-	unsigned frames; /* whole frames in this sweep that were no answer */
-	bool heard;	 /* listened to in this sweep, without success */
+	const char *refused; /* why, in this window; NULL: it has not */
+	unsigned frames;     /* whole frames in this sweep that were no answer */
+	bool heard;	     /* listened to in this sweep, without success */
 	void *listen;
 	size_t hear_n;
 	uint8_t hear[EXCHANGE_INBOX];
@@ -60,6 +64,7 @@ struct detect {
 	uint8_t sample[16];
 	unsigned confirm_at, confirm_try;
 	unsigned heard_answers;
+	bool spoke; /* somebody, before this sweep */
 	bool listening;
 
 	struct attempt attempt[DETECT_MAX_ATTEMPTS];
@@ -86,8 +91,11 @@ static bool speaks_on(const struct protocol *p, const struct line *line)
 	return false;
 }
 
+/* In this sweep or an earlier one: whole frames, whatever they said. */
 static bool anybody_spoke(const struct detect *d)
 {
+	if (d->spoke)
+		return true;
 	for (unsigned i = 0; i < d->candidate_count; i++)
 		if (d->candidate[i].frames || d->candidate[i].heard)
 			return true;
@@ -128,45 +136,49 @@ static void plan_usual(struct detect *d, struct step s, const struct probe *p)
 		plan_step(d, s, d->addresses[i]);
 }
 
-/* The rows of one protocol on one line; nth: which of its addresses, 0 = the usual one. */
-static void plan_rows(struct detect *d, struct step s, const struct protocol *p, unsigned pass, unsigned nth)
+/* Which questions, how, and where. */
+struct selection {
+	uint8_t first_pass, last_pass; /* rows of these passes */
+	bool usual_line, other_lines;  /* the protocol's first line; its others */
+	bool patient;
+	unsigned nth; /* of the row's addresses; 0 = the usual one */
+	enum { ALL, COMMON_ONES, OTHER_ONES } who;
+};
+
+static void plan_rows(struct detect *d, struct step s, const struct protocol *p, const struct selection *wanted)
 {
 	for (unsigned r = 0; r < p->probe_count; r++) {
 		const struct probe *row = &p->probes[r];
 
+		if (row->pass < wanted->first_pass || row->pass > wanted->last_pass)
+			continue;
 		s.row = (uint8_t)r;
-		if (!nth && (s.patient || row->pass == pass))
+		if (!wanted->nth)
 			plan_usual(d, s, row);
-		else if (nth && !d->address_count && row->address + nth <= row->last_address)
-			plan_step(d, s, row->address + nth);
+		else if (!d->address_count && row->address + wanted->nth <= row->last_address)
+			plan_step(d, s, row->address + wanted->nth);
 	}
 }
 
-enum { ADDRESSES = 256 };
-enum part { USUAL_ADDRESS, OTHER_ADDRESSES };
-
-/* All protocols on one line. Low addresses are the likely ones: those of all protocols come first. */
-static void plan_line(struct detect *d, const struct line *line, unsigned pass, bool patient, enum part part)
+/* All protocols on one line. */
+static void plan_line(struct detect *d, const struct line *line, const struct selection *wanted)
 {
-	/* The other speeds of a protocol are rare: their other addresses come in later sweeps. */
-	bool all_lines = part == USUAL_ADDRESS ? patient : d->sweep > DETECT_QUICK + 1;
-	unsigned from = part == USUAL_ADDRESS ? 0 : 1, to = part == USUAL_ADDRESS ? 1 : ADDRESSES;
+	for (unsigned c = 0; c < d->candidate_count; c++) {
+		const struct protocol *p = d->candidate[c].protocol;
+		struct step s = {.candidate = (uint8_t)c, .patient = wanted->patient};
 
-	for (unsigned nth = from; nth < to; nth++)
-		for (unsigned c = 0; c < d->candidate_count; c++) {
-			const struct protocol *p = d->candidate[c].protocol;
-			struct step s = {.candidate = (uint8_t)c, .patient = patient && part == USUAL_ADDRESS};
-
-			for (unsigned l = 0; p->lines[l].baud && (all_lines || l == 0); l++) {
-				s.line = (uint8_t)l;
-				if (line_equal(&p->lines[l], line))
-					plan_rows(d, s, p, pass, nth);
-			}
+		if (wanted->who != ALL && (c < COMMON) != (wanted->who == COMMON_ONES))
+			continue;
+		for (unsigned l = 0; p->lines[l].baud; l++) {
+			s.line = (uint8_t)l;
+			if ((l ? wanted->other_lines : wanted->usual_line) && line_equal(&p->lines[l], line))
+				plan_rows(d, s, p, wanted);
 		}
+	}
 }
 
 /* Lines in the order of the most common protocol on them, so that the speed changes rarely. */
-static void plan_pass(struct detect *d, unsigned pass, bool patient, enum part part)
+static void plan(struct detect *d, struct selection wanted)
 {
 	struct line done[32];
 	unsigned n = 0;
@@ -182,13 +194,26 @@ static void plan_pass(struct detect *d, unsigned pass, bool patient, enum part p
 			if (i < n || n == sizeof(done) / sizeof(done[0]))
 				continue;
 			done[n++] = *l;
-			plan_line(d, l, pass, patient, part);
+			plan_line(d, l, &wanted);
 		}
 	}
 }
 
+/* Addresses that lie so far from the usual ones; low ones are the likely ones, of all protocols. */
+static void plan_addresses(struct detect *d, struct selection wanted, unsigned from, unsigned to)
+{
+	wanted.last_pass = RAREST;
+	wanted.usual_line = true;
+	for (wanted.nth = from; wanted.nth <= to; wanted.nth++)
+		plan(d, wanted);
+}
+
+/* From the likely to the unlikely. */
 static void plan_sweep(struct detect *d)
 {
+	bool again = d->sweep > DETECT_QUICK + 1;
+
+	d->spoke = anybody_spoke(d);
 	d->plan_count = 0;
 	d->at = 0;
 	for (unsigned i = 0; i < d->candidate_count; i++) {
@@ -196,13 +221,16 @@ static void plan_sweep(struct detect *d)
 		d->candidate[i].heard = false;
 	}
 	if (d->sweep == DETECT_QUICK) {
-		plan_pass(d, 0, false, USUAL_ADDRESS);
-		plan_pass(d, 1, false, USUAL_ADDRESS);
-	} else {
-		/* A board whose address was changed is likelier than one slower than its sheet says. */
-		plan_pass(d, 0, true, OTHER_ADDRESSES);
-		plan_pass(d, 0, true, USUAL_ADDRESS);
+		plan(d, (struct selection){0, 0, .usual_line = true});
+		plan(d, (struct selection){1, 1, .usual_line = true});
+		return;
 	}
+	plan_addresses(d, (struct selection){.who = COMMON_ONES, .other_lines = again}, 1, UINT8_MAX);
+	plan(d, (struct selection){RAREST, RAREST, .usual_line = true, .patient = true});
+	plan(d, (struct selection){0, RAREST, .other_lines = true, .patient = again});
+	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, 1, NEAR);
+	plan(d, (struct selection){0, RAREST - 1, .usual_line = true, .patient = true});
+	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, NEAR + 1, UINT8_MAX);
 }
 
 /* ---- reporting ---- */
@@ -249,7 +277,9 @@ static void note_silence(struct detect *d, uint64_t now_ms)
 		bytes_text((struct bytes){d->sample, n}, text, sizeof(text));
 	else
 		bytes_hex((struct bytes){d->sample, n}, text, sizeof(text));
-	if (x->why)
+	if (d->asked->refused)
+		note_attempt(d, now_ms, "answers, but refuses: %s", d->asked->refused);
+	else if (x->why)
 		note_attempt(d, now_ms, "rejected: %s", x->why);
 	else if (x->echoed && !x->received)
 		note_attempt(d, now_ms, "only our own bytes came back (adapter with echo, or a sleeping BMS)");
@@ -330,6 +360,7 @@ static void probe_next(struct detect *d, uint64_t now_ms)
 			return;
 		d->at++;
 		reset_device(d, c, s->address, row->dialect);
+		c->refused = NULL;
 		set_line(d, &c->protocol->lines[s->line]);
 		if (!c->protocol->encode(&c->dev, row->code, row->arg, &request))
 			continue;
@@ -471,15 +502,10 @@ static void review(struct detect *d, uint64_t now_ms)
 		}
 		if (c->x.state != EXCHANGE_REFUSED)
 			continue;
-		c->x.state = EXCHANGE_IDLE;
+		/* A refusal may be a late one, to another protocol's question: the window stays open. */
+		c->x.state = EXCHANGE_WAITING;
+		c->refused = c->x.why ? c->x.why : "no reason given";
 		c->frames++;
-		if (c != d->asked)
-			continue;
-		note_attempt(d, now_ms, "answers, but refuses: %s", c->x.why ? c->x.why : "no reason given");
-		d->window_open = false;
-		d->free_ms = now_ms + c->protocol->timing.pause_ms;
-		probe_next(d, now_ms);
-		return;
 	}
 }
 

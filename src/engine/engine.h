@@ -71,6 +71,12 @@ static inline const struct limits_output *snapshot_limits(const struct snapshot 
 	return s->mode == LIMITS_STEP ? &s->step : &s->linear;
 }
 
+/*
+ * A number as it counts: current and power corrected or measured by another service, the SoC counted where the
+ * configuration wants that; other quantities, and before the first reading, as the BMS says.
+ */
+double snapshot_number(const struct snapshot *s, enum quantity q);
+
 enum port_state {
 	PORT_ABSENT,    /* not there (any more) */
 	PORT_REFUSED,   /* there, but it can't be opened: error */

@@ -71,7 +71,7 @@ static void note_answer(struct follow *f, const struct request *request)
 	d->told = true;
 	for (unsigned r = 0; r < f->protocol->poll_count; r++)
 		if (f->protocol->polls[r].code == request->code && f->protocol->polls[r].arg == request->arg)
-			d->answered |= 1u << r;
+			d->answered |= 1ull << r;
 }
 
 /* The answer may tell of more packs than the one that was asked for. */

@@ -14,7 +14,7 @@
 struct follow_device {
 	struct device dev;
 	bool told;         /* an answer was taken since the last cycle() */
-	uint32_t answered; /* bit per row of protocol->polls that was answered at least once */
+	uint64_t answered; /* bit per row of protocol->polls that was answered at least once */
 	void *owner;       /* the caller's */
 };
 

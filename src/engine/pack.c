@@ -50,7 +50,8 @@ static void alphanumeric(const char *s, char *out, size_t size)
 static void base_identifier(const struct pack *p, char *out, size_t size)
 {
 	const struct reading *r = &p->snap.reading;
-	const char *version = r->text[T_HARDWARE_VERSION][0] ? r->text[T_HARDWARE_VERSION] : r->text[T_FIRMWARE_VERSION];
+	const char *version =
+		r->text[T_HARDWARE_VERSION][0] ? r->text[T_HARDWARE_VERSION] : r->text[T_FIRMWARE_VERSION];
 	const char *slash = strrchr(p->snap.port, '/');
 	char plain[MAX_TEXT], capacity[24];
 
@@ -98,6 +99,18 @@ static void name_pack(struct pack *p)
 	}
 	snprintf(s->name, sizeof(s->name), "%s",
 		 s->reading.text[T_MODEL][0] ? s->reading.text[T_MODEL] : s->protocol->manufacturer);
+}
+
+/* ---- numbers that count ---- */
+
+double snapshot_number(const struct snapshot *s, enum quantity q)
+{
+	const struct limits_output *l = snapshot_limits(s);
+	double v = NAN;
+
+	if (s->reading_ms)
+		v = q == Q_SOC_PCT ? l->soc : q == Q_CURRENT_A ? l->current : q == Q_POWER_W ? l->power : NAN;
+	return isnan(v) ? reading_get(&s->reading, q) : v;
 }
 
 /* ---- configuration ---- */
@@ -365,6 +378,8 @@ void pack_reading(struct pack *p, const struct device *dev, bool identified, uin
 	const struct config *c = config_of(p);
 
 	limits_input_from_reading(&in, &s->reading, dev->protocol->first_sensor_is_mos);
+	if (dev->protocol->limits_on_demand && !c->use_bms_dvcc_values)
+		in.bms_ccl = in.bms_dcl = NAN;
 	in.ext_current = sensor_value(p->engine, c->external_sensor_dbus_device, c->external_sensor_dbus_path_current);
 	in.ext_soc = sensor_value(p->engine, c->external_sensor_dbus_device, c->external_sensor_dbus_path_soc);
 	step_limits(p, &in);

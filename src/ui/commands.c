@@ -193,7 +193,7 @@ static void describe(struct dialog_choice *line, const struct snapshot *s, const
 	char soc[24];
 
 	if (c->kind == COMMAND_SOC) {
-		number_text(reading_get(&s->reading, Q_SOC_PCT), 1, "%", soc, sizeof(soc));
+		number_text(snapshot_number(s, Q_SOC_PCT), 1, "%", soc, sizeof(soc));
 		snprintf(line->note, sizeof(line->note), "now %s", soc);
 		return;
 	}

@@ -292,7 +292,7 @@ static void pack_pieces(const struct ui *ui, const struct snapshot *s, struct pi
 	for (int i = 0; i < 4; i++) {
 		char value[40];
 
-		(shown[i].sign ? signed_text : number_text)(reading_get(&s->reading, shown[i].q), shown[i].decimals,
+		(shown[i].sign ? signed_text : number_text)(snapshot_number(s, shown[i].q), shown[i].decimals,
 							    shown[i].unit, value, sizeof(value));
 		snprintf(piece[1 + i].text, sizeof(piece[0].text), "%s%*s", shown[i].before, shown[i].width, value);
 		piece[1 + i].style = STYLE_STRONG;

@@ -173,13 +173,13 @@ static void column_text(enum column column, const struct snapshot *s, unsigned n
 		number_text(reading_get(r, Q_VOLTAGE_V), 2, "", out, size);
 		return;
 	case COLUMN_CURRENT:
-		signed_text(reading_get(r, Q_CURRENT_A), 1, "", out, size);
+		signed_text(snapshot_number(s, Q_CURRENT_A), 1, "", out, size);
 		return;
 	case COLUMN_POWER:
-		signed_text(reading_get(r, Q_POWER_W), 0, "", out, size);
+		signed_text(snapshot_number(s, Q_POWER_W), 0, "", out, size);
 		return;
 	case COLUMN_SOC:
-		number_text(reading_get(r, Q_SOC_PCT), 1, "", out, size);
+		number_text(snapshot_number(s, Q_SOC_PCT), 1, "", out, size);
 		return;
 	case COLUMN_CELLS:
 		if (isnan(lo) || isnan(hi))
@@ -236,7 +236,7 @@ static void draw_pack(struct canvas *c, const struct table *t, int y, const stru
 		if (!t->width[i])
 			continue;
 		if (i == COLUMN_BAR) {
-			put_bar(c, y, t->x[i], t->width[i], STYLE_BAR, reading_get(&s->reading, Q_SOC_PCT) / 100);
+			put_bar(c, y, t->x[i], t->width[i], STYLE_BAR, snapshot_number(s, Q_SOC_PCT) / 100);
 			continue;
 		}
 		column_text((enum column)i, s, number, text, sizeof(text));
