@@ -8,12 +8,14 @@
 
 #include "engine/internal.h"
 #include "links/serial.h"
+#include "links/spi.h"
 
 enum {
 	RETRY_ABSENT_MS = 1000,  /* besides the news from /dev */
 	RETRY_REFUSED_MS = 2000,
 	GIVE_UP_MS = 10000,      /* a line on which every pack is silent is looked at afresh */
 	PROGRESS_MS = 100,       /* detection shows itself at most so often */
+	MAX_PROTOCOLS = 64,
 };
 
 static const struct line first_line = {115200, 8, 'N', 1};
@@ -24,6 +26,44 @@ static uint64_t now_of(const struct port *port)
 }
 
 static void schedule(struct port *port);
+
+/* ---- which link a port has ---- */
+
+/* By how its name begins; what begins otherwise is a serial port. */
+static const struct port_kind {
+	const char *prefix;
+	enum link_kind link;
+	struct link *(*open)(uv_loop_t *loop, const char *name, const struct line *line, struct link_events events,
+			     int *error, char *why, size_t size);
+	bool chosen_only; /* a question may do harm: asked only in a protocol that the user has named */
+} port_kinds[] = {
+	{SPI_DEVICE, LINK_SPI, spi_open, true},
+	{SPI_SIMULATED, LINK_SPI, spi_open, true},
+	{"", LINK_SERIAL, serial_open, false},
+};
+
+static const struct port_kind *port_kind(const struct port *port)
+{
+	const struct port_kind *k = port_kinds;
+
+	while (strncmp(port->path, k->prefix, strlen(k->prefix)) != 0)
+		k++;
+	return k;
+}
+
+/* The protocols to try on this kind of link, NULL-terminated, into out; how many. */
+static unsigned protocols_for(const struct engine *e, const struct port_kind *kind, const struct protocol **out,
+			      unsigned max)
+{
+	bool all = e->options.protocols == protocols_all();
+	unsigned n = 0;
+
+	for (unsigned i = 0; e->options.protocols[i] && !(all && kind->chosen_only) && n < max; i++)
+		if (e->options.protocols[i]->link == kind->link)
+			out[n++] = e->options.protocols[i];
+	out[n] = NULL;
+	return n;
+}
 
 /* ---- what the link carries ---- */
 
@@ -152,8 +192,10 @@ static void start_detection(struct port *port)
 		.invert_current = e->config.invert_current_measurement < 0,
 		.battery_capacity_Ah = e->config.battery_capacity,
 	};
+	const struct protocol *protocols[MAX_PROTOCOLS + 1];
 
-	port->detect = detect_new(e->options.protocols, port->protocol, e->options.addresses, e->options.address_count,
+	protocols_for(e, port_kind(port), protocols, MAX_PROTOCOLS);
+	port->detect = detect_new(protocols, port->protocol, e->options.addresses, e->options.address_count,
 				  &options, io, &port->stats);
 	if (!port->detect) {
 		engine_log(e, LOG_ERROR, "%s: out of memory", port->name);
@@ -277,16 +319,32 @@ static void learn_description(struct port *port)
 	}
 }
 
+/* NULL: error is a positive errno, and why says what is wrong. */
+static struct link *open_link(struct port *port, int *error, char *why, size_t size)
+{
+	struct link_events events = {link_received, link_gone, port};
+	const struct port_kind *kind = port_kind(port);
+	const struct protocol *protocols[MAX_PROTOCOLS + 1];
+
+	if (protocols_for(port->engine, kind, protocols, MAX_PROTOCOLS))
+		return kind->open(port->engine->loop, port->path, &first_line, events, error, why, size);
+	*error = EPROTONOSUPPORT;
+	snprintf(why, size, kind->chosen_only && port->engine->options.protocols == protocols_all()
+				    ? "%s: nothing is searched for here; say which BMS it is (--protocol or BMS_TYPE)"
+				    : "%s: none of the chosen protocols is spoken on such a port",
+		 port->name);
+	return NULL;
+}
+
 void port_open(struct port *port)
 {
 	struct engine *e = port->engine;
-	struct link_events events = {link_received, link_gone, port};
 	char why[sizeof(port->error)];
 	int error = 0;
 
 	if (port->link || port->replay)
 		return;
-	port->link = serial_open(e->loop, port->path, &first_line, events, &error, why, sizeof(why));
+	port->link = open_link(port, &error, why, sizeof(why));
 	if (!port->link) {
 		enum port_state state = error == ENOENT || error == ENXIO || error == ENODEV ? PORT_ABSENT : PORT_REFUSED;
 
