@@ -11,7 +11,7 @@ struct ascii_request {
 	char soi;
 	uint8_t ver, adr, cid1, cid2;
 	uint16_t n;
-	uint8_t info[64]; /* the longest request has fewer; what is longer is cut */
+	uint8_t info[176]; /* the longest request has fewer (seplos-v2 A1: 169); what is longer is cut */
 };
 
 /* For kind.find_request: a frame whose length and checksum fit, whatever its start character is. */

@@ -86,6 +86,18 @@ static bool length_fits(struct bytes frame, size_t info_characters)
 	return length == length_field(length & 0xfff) && (length & 0xfff) == info_characters;
 }
 
+/* A device writes all its letters alike. CHKSUM does not cover itself: one letter of it in the other case is damage. */
+static bool one_case(struct bytes frame)
+{
+	bool upper = false, lower = false;
+
+	for (size_t i = 1; i < frame.n; i++) {
+		upper = upper || (frame.p[i] >= 'A' && frame.p[i] <= 'F');
+		lower = lower || (frame.p[i] >= 'a' && frame.p[i] <= 'f');
+	}
+	return !upper || !lower;
+}
+
 /* A frame from SOI to CR that holds nothing but digits. */
 static int examine(struct bytes frame, bool wanted, const char **why)
 {
@@ -99,6 +111,11 @@ static int examine(struct bytes frame, bool wanted, const char **why)
 	if (digits(frame, frame.n - 1 - SUM, SUM) != checksum(bytes_sub(frame, 1, frame.n - 2 - SUM))) {
 		if (wanted)
 			*why = length_fits(frame, info) ? "checksum" : "length";
+		return -1;
+	}
+	if (!one_case(frame)) {
+		if (wanted)
+			*why = "upper and lower case mixed";
 		return -1;
 	}
 	return (int)frame.n;
@@ -180,12 +197,21 @@ static const char *rtn_text(uint8_t rtn)
 	}
 }
 
+/* A code that no device returns: what came is somebody else's request. Sheet 4 knows 01 .. 09 and 80 .. EF. */
+static bool is_request(uint8_t code)
+{
+	return code >= 0x10 && code < 0x80;
+}
+
 enum verdict ascii_1363_judge(const struct request *pending, struct bytes frame, bool trusted, struct ascii_1363 *out,
 			      const char **why)
 {
 	struct bytes tx = {pending->tx, pending->n};
 
-	if (tx.n < OVERHEAD || !ascii_1363_open(frame, out) || out->adr != digits(tx, 3, 2))
+	if (tx.n < OVERHEAD || !ascii_1363_open(frame, out) || out->adr != digits(tx, 3, 2) || is_request(out->code))
+		return FRAME_FOREIGN;
+	/* Only what was asked with '>' may be answered with it (sheet ks48100 3). */
+	if (u8_at(frame, 0) != ASCII_1363_SOI && u8_at(frame, 0) != u8_at(tx, 0))
 		return FRAME_FOREIGN;
 	/* Also behind noise, where the engine does not recognise it, our own request may come back. */
 	if (out->code && out->code == digits(tx, 7, 2) &&

@@ -57,6 +57,18 @@ void modbus_build_write_block(struct request *out, uint16_t start, struct bytes 
 	put_crc(out);
 }
 
+void modbus_build_write_coils(struct request *out, uint16_t start, uint16_t count, struct bytes bits)
+{
+	uint8_t n = (uint8_t)bits.n;
+
+	assert(count >= 1 && count <= MODBUS_MAX_WRITE_COILS && bits.n == (count + 7u) / 8);
+	out->writes = true;
+	put_head(out, MODBUS_WRITE_COILS, start, count);
+	request_put(out, (struct bytes){&n, 1});
+	request_put(out, bits);
+	put_crc(out);
+}
+
 /* ---- lengths: sheet 3 ---- */
 
 int modbus_request_length(struct bytes head)

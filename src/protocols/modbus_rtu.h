@@ -20,16 +20,19 @@ enum modbus_function {
 	MODBUS_EXCEPTION = 0x80, /* is added to the function that was refused */
 };
 
-enum { MODBUS_MAX_WRITE = 123 }; /* registers */
+enum { MODBUS_MAX_WRITE = 123 };	/* registers */
+enum { MODBUS_MAX_WRITE_COILS = 1968 }; /* bits */
 
 /*
- * Build a whole request for out->address: function 01..04, 06, 10. Registers count from start; of 01 and 02
- * count is bits. values: an even number of bytes, at most 2 * MODBUS_MAX_WRITE (asserted). The writes mark the
- * request as one that changes something, 06 also as one whose reply equals the request.
+ * Build a whole request for out->address: function 01..04, 06, 10, 0F. Registers count from start; of 01, 02 and 0F
+ * count is bits. values: an even number of bytes, at most 2 * MODBUS_MAX_WRITE; bits: as many bytes as count needs,
+ * the first coil lowest (both asserted). The writes mark the request as one that changes something, 06 also as one
+ * whose reply equals the request.
  */
 void modbus_build_read(struct request *out, uint8_t function, uint16_t start, uint16_t count);
 void modbus_build_write(struct request *out, uint16_t reg, uint16_t value);
 void modbus_build_write_block(struct request *out, uint16_t start, struct bytes values);
+void modbus_build_write_coils(struct request *out, uint16_t start, uint16_t count, struct bytes bits);
 
 /*
  * Length of the whole request or reply whose beginning is head, CRC included; 0: more bytes are needed to

@@ -93,6 +93,25 @@ static void a_write_of_a_block_is_answered_by_where_and_how_much(void **unused)
 	assert_false(r.echo_is_reply);
 }
 
+static void a_write_of_coils_carries_them_packed_and_is_acknowledged_by_where_and_how_many(void **unused)
+{
+	static const uint8_t bits[] = {0xcd, 0x01};
+	struct request r = to(0x01);
+	const char *why = NULL;
+	struct bytes values;
+
+	(void)unused;
+	modbus_build_write_coils(&r, 0x0013, 10, (struct bytes){bits, sizeof(bits)});
+	assert_string_equal(sent(&r), "010f0013000a02cd0172cb");
+	assert_true(r.writes);
+	assert_false(r.echo_is_reply);
+	assert_int_equal(modbus_request_length((struct bytes){r.tx, r.n}), r.n);
+	struct bytes asked = {r.tx, r.n};
+	assert_int_equal(modbus_judge(asked, frame("010f0013000a.."), &values, &why), FRAME_ANSWER);
+	assert_int_equal(modbus_judge(asked, frame("010f0013000b.."), &values, &why), FRAME_FOREIGN);
+	assert_int_equal(modbus_judge(asked, frame("018f02.."), &values, &why), FRAME_REFUSED);
+}
+
 static void lengths_follow_from_the_head(void **unused)
 {
 	static const struct {
@@ -279,6 +298,7 @@ int main(void)
 		cmocka_unit_test(requests_are_those_of_the_sheet),
 		cmocka_unit_test(a_write_of_one_register_is_answered_by_its_own_bytes),
 		cmocka_unit_test(a_write_of_a_block_is_answered_by_where_and_how_much),
+		cmocka_unit_test(a_write_of_coils_carries_them_packed_and_is_acknowledged_by_where_and_how_many),
 		cmocka_unit_test(lengths_follow_from_the_head),
 		cmocka_unit_test(a_crc_over_nothing_never_fits),
 		cmocka_unit_test(a_reply_is_waited_for_until_it_is_whole),
