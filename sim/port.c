@@ -9,7 +9,9 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -56,7 +58,67 @@ static bool set_line(int fd, uint32_t baud)
 
 static bool same_speed(const struct port *p)
 {
-	return p->bus.scenario.anyspeed || host_baud(p) == p->bus.scenario.baud;
+	return p->listener >= 0 || p->bus.scenario.anyspeed || host_baud(p) == p->bus.scenario.baud;
+}
+
+/* ---- a socket in the pty's place ---- */
+
+static const char *socket_path(const struct port *p)
+{
+	return p->pty + strlen(p->bus.scenario.kind->socket);
+}
+
+/* At the link's path, or one of its own. */
+static void choose_path(struct port *p)
+{
+	const struct scenario *s = &p->bus.scenario;
+	const char *tmp = getenv("TMPDIR");
+
+	if (*s->link)
+		snprintf(p->pty, sizeof(p->pty), "%s%s", s->kind->socket, s->link);
+	else
+		snprintf(p->pty, sizeof(p->pty), "%s%s/bmscope-sim.%ld.%04x.sock", s->kind->socket, tmp ? tmp : "/tmp",
+			 (long)getpid(), (unsigned)(random_next(&p->random) & 0xffff));
+}
+
+static bool listen_at(struct port *p)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+	struct stat st;
+
+	choose_path(p);
+	if (strlen(socket_path(p)) >= sizeof(at.sun_path)) {
+		errno = ENAMETOOLONG;
+		return false;
+	}
+	memcpy(at.sun_path, socket_path(p), strlen(socket_path(p)));
+	if (!lstat(at.sun_path, &st) && S_ISSOCK(st.st_mode))
+		unlink(at.sun_path); /* left over */
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return false;
+	if (bind(fd, (struct sockaddr *)&at, sizeof(at)) || listen(fd, 1)) {
+		close(fd);
+		return false;
+	}
+	p->master = p->listener = fd;
+	return true;
+}
+
+/* A host comes; the next one waits until it has left. */
+static void host_comes(struct port *p)
+{
+	int fd = accept4(p->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		p->master = fd;
+}
+
+static void host_leaves(struct port *p, usec now)
+{
+	close(p->master);
+	p->master = p->listener;
+	bus_hang_up(&p->bus, now);
 }
 
 /* ---- plug ---- */
@@ -75,9 +137,13 @@ static void unplug(struct port *p, usec now)
 	p->watch = -1;
 	if (p->slave >= 0)
 		close(p->slave);
-	if (p->master >= 0)
+	if (p->master >= 0 && p->master != p->listener)
 		close(p->master);
-	p->slave = p->master = -1;
+	if (p->listener >= 0) {
+		close(p->listener);
+		unlink(socket_path(p));
+	}
+	p->slave = p->master = p->listener = -1;
 	p->opens = 0;
 	bus_hang_up(&p->bus, now);
 }
@@ -111,6 +177,12 @@ static bool open_pty(struct port *p)
 
 static bool plug(struct port *p, usec now, char *why, size_t size)
 {
+	if (p->bus.scenario.kind->socket) {
+		if (listen_at(p))
+			return true;
+		snprintf(why, size, "%s: %s", socket_path(p), strerror(errno));
+		return false;
+	}
 	if (!open_pty(p)) {
 		snprintf(why, size, "no pty: %s", strerror(errno));
 		unplug(p, now);
@@ -129,7 +201,7 @@ static bool plug(struct port *p, usec now, char *why, size_t size)
 bool port_open(struct port *p, const struct scenario *s, int notify, uint64_t seed, double speed, usec now, char *why,
 	       size_t size)
 {
-	p->master = p->slave = p->watch = -1;
+	p->master = p->slave = p->listener = p->watch = -1;
 	p->notify = notify;
 	p->linked = false;
 	p->opens = 0;
@@ -156,7 +228,7 @@ void port_close(struct port *p)
 
 const char *port_path(const struct port *p)
 {
-	return *p->bus.scenario.link ? p->bus.scenario.link : p->pty;
+	return *p->bus.scenario.link && !p->bus.scenario.kind->socket ? p->bus.scenario.link : p->pty;
 }
 
 /* ---- traffic ---- */
@@ -183,8 +255,13 @@ bool port_takes(const struct port *p, usec now)
 void port_read(struct port *p, usec now)
 {
 	uint8_t in[512];
-	ssize_t n;
+	ssize_t n = -1;
 
+	if (p->master >= 0 && p->master == p->listener) {
+		host_comes(p);
+		return;
+	}
+	errno = EAGAIN;
 	while (port_takes(p, now) && (n = read(p->master, in, sizeof(in))) > 0) {
 		struct bytes got = {in, (size_t)n};
 
@@ -195,6 +272,8 @@ void port_read(struct port *p, usec now)
 		if ((size_t)n < sizeof(in))
 			break;
 	}
+	if (p->listener >= 0 && (n == 0 || (n < 0 && errno != EAGAIN)))
+		host_leaves(p, now);
 }
 
 /* What a host sees that listens at another speed: other bytes, fewer when it listens slower. */
@@ -218,7 +297,7 @@ static void send_due(struct port *p, usec now)
 	while ((n = bus_take(&p->bus, now, out, sizeof(out)))) {
 		bool listening = p->watch < 0 || p->opens;
 
-		if (p->master < 0 || !listening)
+		if (p->master < 0 || p->master == p->listener || !listening)
 			continue;
 		if (!same_speed(p))
 			n = garble(p, out, n);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A bus behind a pty: opening, line speed, who has it open, pulling the plug. */
+/* A bus behind a pty or a unix socket: opening, line speed, who has it open, pulling the plug. */
 #ifndef SIM_PORT_H
 #define SIM_PORT_H
 
@@ -7,8 +7,9 @@
 
 struct port {
 	struct bus bus;
-	int master, slave; /* -1 = unplugged */
-	char pty[64];
+	int master, slave; /* -1 = unplugged; of a socket: the host's connection, or the listener while there is none */
+	int listener;	   /* -1 = it is a pty */
+	char pty[SCENARIO_PATH + 32]; /* where it is; of a socket: its prefix and path */
 	bool linked;
 	int notify, watch;	   /* inotify: who opens and closes the pty; -1 = not known */
 	unsigned opens;		   /* by others */
