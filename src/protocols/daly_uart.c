@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "protocols/checksum.h"
+#include "protocols/daly_common.h"
 #include "protocols/procedure.h"
 #include "protocols/protocol.h"
 #include "protocols/table.h"
@@ -59,7 +60,6 @@ enum {
 	MAX_PARTS = 16, /* frames of one reply */
 	PART_SIZE = 7,	/* data bytes of each behind its index */
 	CELLS_PER_PART = 3,
-	SEEMS_INVERTED_POLLS = 3,
 	FROZEN_POLLS = 30,
 };
 
@@ -302,63 +302,6 @@ static void take_layout(struct device *dev, uint8_t code, struct bytes data)
 	}
 }
 
-/* ---- alarms: sheet 6. Bit = 8 * byte + bit ---- */
-
-static const struct alarm_row alarm_rows[] = {
-	{0, ALARM_WARNING, ALARM_HIGH_CELL_VOLTAGE, NULL},
-	{1, ALARM_RAISED, ALARM_HIGH_CELL_VOLTAGE, NULL},
-	{2, ALARM_WARNING, ALARM_LOW_CELL_VOLTAGE, NULL},
-	{3, ALARM_RAISED, ALARM_LOW_CELL_VOLTAGE, NULL},
-	{4, ALARM_WARNING, ALARM_HIGH_VOLTAGE, NULL},
-	{5, ALARM_RAISED, ALARM_HIGH_VOLTAGE, NULL},
-	{6, ALARM_WARNING, ALARM_LOW_VOLTAGE, NULL},
-	{7, ALARM_RAISED, ALARM_LOW_VOLTAGE, NULL},
-	{8, ALARM_WARNING, ALARM_HIGH_CHARGE_TEMPERATURE, NULL},
-	{9, ALARM_RAISED, ALARM_HIGH_CHARGE_TEMPERATURE, NULL},
-	{10, ALARM_WARNING, ALARM_LOW_CHARGE_TEMPERATURE, NULL},
-	{11, ALARM_RAISED, ALARM_LOW_CHARGE_TEMPERATURE, NULL},
-	{12, ALARM_WARNING, ALARM_HIGH_TEMPERATURE, NULL},
-	{13, ALARM_RAISED, ALARM_HIGH_TEMPERATURE, NULL},
-	{14, ALARM_WARNING, ALARM_LOW_TEMPERATURE, NULL},
-	{15, ALARM_RAISED, ALARM_LOW_TEMPERATURE, NULL},
-	{16, ALARM_WARNING, ALARM_HIGH_CHARGE_CURRENT, NULL},
-	{17, ALARM_RAISED, ALARM_HIGH_CHARGE_CURRENT, NULL},
-	{18, ALARM_WARNING, ALARM_HIGH_DISCHARGE_CURRENT, NULL},
-	{19, ALARM_RAISED, ALARM_HIGH_DISCHARGE_CURRENT, NULL},
-	{20, ALARM_WARNING, ALARM_COUNT, "high_soc"},
-	{21, ALARM_RAISED, ALARM_COUNT, "high_soc"},
-	{22, ALARM_WARNING, ALARM_LOW_SOC, NULL},
-	{23, ALARM_RAISED, ALARM_LOW_SOC, NULL},
-	{24, ALARM_WARNING, ALARM_CELL_IMBALANCE, NULL},
-	{25, ALARM_RAISED, ALARM_CELL_IMBALANCE, NULL},
-	{26, ALARM_WARNING, ALARM_COUNT, "temperature_difference"},
-	{27, ALARM_RAISED, ALARM_COUNT, "temperature_difference"},
-	{32, ALARM_RAISED, ALARM_HIGH_INTERNAL_TEMPERATURE, NULL},
-	{33, ALARM_RAISED, ALARM_HIGH_INTERNAL_TEMPERATURE, NULL},
-	{34, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "charge_mos_sensor_fault"},
-	{35, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "discharge_mos_sensor_fault"},
-	{36, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "charge_mos_stuck_fault"},
-	{37, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "discharge_mos_stuck_fault"},
-	{38, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "charge_mos_open_fault"},
-	{39, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "discharge_mos_open_fault"},
-	{40, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "afe_fault"},
-	{41, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "voltage_sampling_fault"},
-	{42, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "temperature_sensor_fault"},
-	{43, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "eeprom_fault"},
-	{44, ALARM_WARNING, ALARM_INTERNAL_FAILURE, "rtc_fault"},
-	{45, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "precharge_fault"},
-	{46, ALARM_WARNING, ALARM_INTERNAL_FAILURE, "vehicle_comm_fault"},
-	{47, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "internal_comm_fault"},
-	{48, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "current_sensor_fault"},
-	{49, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "pack_voltage_sensor_fault"},
-	{50, ALARM_RAISED, ALARM_SHORT_CIRCUIT, NULL},
-	{50, ALARM_RAISED, ALARM_HIGH_DISCHARGE_CURRENT, NULL},
-	{51, ALARM_RAISED, ALARM_COUNT, "low_voltage_charge_forbidden"},
-};
-
-#define CHARGE_CURRENT_BITS    (UINT64_C(3) << 16)
-#define DISCHARGE_CURRENT_BITS (UINT64_C(3) << 18)
-
 /* The first n data bytes as one number, byte 0 lowest. */
 static uint64_t bits_of(struct bytes data, size_t n)
 {
@@ -367,18 +310,6 @@ static uint64_t bits_of(struct bytes data, size_t n)
 	for (size_t i = 0; i < n; i++)
 		word |= (uint64_t)u8_at(data, i) << (8 * i);
 	return word;
-}
-
-static void take_alarms(struct device *dev, struct bytes data)
-{
-	uint64_t word = bits_of(data, 7);
-
-	/* What counts as charging to the board is discharging here, and the other way round. */
-	if (dev->options.invert_current)
-		word = (word & ~(CHARGE_CURRENT_BITS | DISCHARGE_CURRENT_BITS)) | (word & CHARGE_CURRENT_BITS) << 2 |
-		       (word & DISCHARGE_CURRENT_BITS) >> 2;
-	alarms_clear(&dev->reading.alarms);
-	table_alarms(ROWS(alarm_rows), word, &dev->reading.alarms);
 }
 
 /* ---- what a table can't say ---- */
@@ -396,22 +327,6 @@ static void take_current(struct device *dev, struct bytes data)
 	reading_set(&dev->reading, Q_CURRENT_A, (dev->options.invert_current ? -into : into) / 10.0);
 	/* Most boards leave the second voltage 0. */
 	reading_set_detail(&dev->reading, "gathered_voltage_V", gathered > 0 ? gathered : NAN);
-}
-
-/* Part of the firmware counts the current the other way round: say so, but do not guess (sheet 10). */
-static void compare_direction(struct device *dev)
-{
-	struct reading *r = &dev->reading;
-	struct state *s = dev->state;
-	double current = reading_get(r, Q_CURRENT_A), state = reading_detail(r, "state");
-
-	if (!(fabs(current) >= 2) || (state != CHARGING && state != DISCHARGING))
-		return;
-	if ((current > 0) == (state == CHARGING))
-		s->contradictions = 0;
-	else if (s->contradictions < SEEMS_INVERTED_POLLS)
-		s->contradictions++;
-	reading_set_detail(r, "current_seems_inverted", s->contradictions == SEEMS_INVERTED_POLLS ? 1 : NAN);
 }
 
 /* A counter that stands still over many polls: the board hangs and repeats old values. */
@@ -437,7 +352,7 @@ static void take_mos(struct device *dev, struct bytes data)
 	reading_set_flag(r, F_CHARGE_ALLOWED, u8_at(data, 1));
 	reading_set_flag(r, F_DISCHARGE_ALLOWED, u8_at(data, 2));
 	watch_heartbeat(dev, u8_at(data, 3));
-	compare_direction(dev);
+	daly_compare_direction(&dev->reading, &((struct state *)dev->state)->contradictions);
 }
 
 static void forget_temp_range(struct reading *r)
@@ -575,7 +490,7 @@ static enum verdict take_single(struct device *dev, uint8_t code, struct bytes d
 		take_balancing(dev, data);
 		break;
 	case CMD_ALARMS:
-		take_alarms(dev, data);
+		daly_take_alarms(&dev->reading.alarms, bits_of(data, 7), dev->options.invert_current);
 		break;
 	case CMD_CAPACITY:
 		take_capacity(dev, data);
