@@ -479,7 +479,8 @@ void bus_tell(struct bus *bus, usec now, const char *path, FILE *out)
 		fprintf(out, ",\"protocol\":\"%s\",\"address\":%u,\"writes\":%u", d->kind->id, d->address, d->writes);
 		fprintf(out, ",\"charge\":%s,\"discharge\":%s,\"balance\":%s", truth(device_charge_wanted(d)),
 			truth(device_discharge_wanted(d)), truth(d->battery.settings.balance_switch));
-		d->kind->tell(d, out);
+		if (d->kind->tell)
+			d->kind->tell(d, out);
 		fprintf(out, "}\n");
 	}
 }

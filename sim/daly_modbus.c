@@ -551,11 +551,6 @@ static void daly_modbus_start(struct device *d)
 		d->battery.settings.balance_current = 1;
 }
 
-static void daly_modbus_tell(const struct device *d, FILE *out)
-{
-	fprintf(out, ",\"soc\":%.1f", 100 * d->battery.remaining_Ah / d->battery.full_Ah);
-}
-
 const struct kind daly_modbus_kind = {
 	.id = "daly-modbus",
 	.alias = "daly2",
@@ -584,5 +579,4 @@ const struct kind daly_modbus_kind = {
 	.start = daly_modbus_start,
 	.find_request = rtu_find_request,
 	.answer = daly_modbus_answer,
-	.tell = daly_modbus_tell,
 };

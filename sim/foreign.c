@@ -24,12 +24,6 @@ static void foreign_start(struct device *d)
 	board->random = random_stir(d->battery.start.seed);
 }
 
-static void tell_nothing(const struct device *d, FILE *out)
-{
-	(void)d;
-	(void)out;
-}
-
 /* Talks by itself: the board that does is the one beside the silent first. */
 static bool talks(const struct scenario *s)
 {
@@ -162,7 +156,7 @@ static usec noise_speak(struct device *d, struct reply *out)
 #define FOREIGN                                                                                                        \
 	.delay_min_ms = 5, .delay_max_ms = 20, .gap = 4 * MS, .max_cells = 1, .max_sensors = 1, .cells = 1,            \
 	.sensors = 1, .capacity = 1, .garbage_hex = "FF", .board_size = sizeof(struct foreign_board),                  \
-	.start = foreign_start, .tell = tell_nothing
+	.start = foreign_start
 
 const struct kind nmea_kind = {
 	.id = "nmea",

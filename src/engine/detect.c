@@ -226,9 +226,9 @@ static void plan_sweep(struct detect *d)
 		return;
 	}
 	plan_addresses(d, (struct selection){.who = COMMON_ONES, .other_lines = again}, 1, UINT8_MAX);
+	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, 1, NEAR);
 	plan(d, (struct selection){RAREST, RAREST, .usual_line = true, .patient = true});
 	plan(d, (struct selection){0, RAREST, .other_lines = true, .patient = again});
-	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, 1, NEAR);
 	plan(d, (struct selection){0, RAREST - 1, .usual_line = true, .patient = true});
 	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, NEAR + 1, UINT8_MAX);
 }

@@ -1005,12 +1005,19 @@ static bool knows_settings(const struct device *dev)
 
 /* The settings have the capacity, which belongs to the first reading; later they are asked for what has changed. */
 const struct poll daly_polls[] = {
-	{DALY_LIVE, 0, EVERY_POLL, true, NULL},	   {LIVE_REST, 0, EVERY_POLL, true, is_p81},
-	{VERSIONS, 0, ONCE, false, is_d2},	   {TEXTS, 0, ONCE, false, is_p81},
-	{SETTINGS, 0, ONCE, false, NULL},	   {LIVE_LONG, 0, ONCE, false, may_know_long},
-	{EXTRA, 0, 5000, false, may_know_extra},   {DATES, 0, 10000, false, is_d2},
-	{UPTIME, 0, 60000, false, is_p81},	   {SETTINGS, 0, 60000, false, knows_settings},
-	{SETTINGS_REST, 0, 300000, false, is_p81}, {CLOCK, 0, 601000, false, is_d2},
+	{DALY_LIVE, 0, EVERY_POLL, true, NULL},
+	{LIVE_REST, 0, EVERY_POLL, true, is_p81},
+	{VERSIONS, 0, ONCE, false, is_d2},
+	{DATES, 0, ONCE, false, is_d2},
+	{TEXTS, 0, ONCE, false, is_p81},
+	{SETTINGS, 0, ONCE, false, NULL},
+	{LIVE_LONG, 0, ONCE, false, may_know_long},
+	{EXTRA, 0, 5000, false, may_know_extra},
+	{DATES, 0, 10000, false, is_d2},
+	{UPTIME, 0, 60000, false, is_p81},
+	{SETTINGS, 0, 60000, false, knows_settings},
+	{SETTINGS_REST, 0, 300000, false, is_p81},
+	{CLOCK, 0, 601000, false, is_d2},
 };
 
 _Static_assert(COUNT(daly_polls) == DALY_POLLS, "as many as the protocols are told");

@@ -28,7 +28,7 @@ bool daly_map_parse_request(const struct protocol *p, struct bytes tx, struct re
 void daly_map_proceed(struct device *dev, struct procedure *p, struct next *next);
 
 extern const struct poll daly_polls[];
-enum { DALY_POLLS = 12 };
+enum { DALY_POLLS = 13 };
 
 struct daly_state {
 	bool long_live;	    /* it answers the live block of 80 registers */

@@ -105,7 +105,8 @@ static const struct poll polls[] = {
 };
 
 /* No board of this kind answers as fast as a quick sweep asks. */
-static const struct probe probes[] = {{DAREN_MANUFACTURER, 0, 1, DAREN_MAX_ADDRESS, 0, 2, 150, false}};
+static const struct probe probes[] = {
+	{DAREN_MANUFACTURER, 0, 1, DAREN_MAX_ADDRESS, 0, 2, 1300, false}}; /* it is slow: sheet 2 */
 
 const struct protocol ks48100_protocol = {
 	.id = "ks48100",
