@@ -74,8 +74,12 @@ static void bench_decoder(const struct protocol *p, const char *captures)
 
 	snprintf(path, sizeof(path), "%s/%s.jsonl", captures, p->id);
 	size_t n = load(p, path, played, sizeof(played) / sizeof(played[0]));
+	if (!n) { /* one sheet for both links */
+		snprintf(path, sizeof(path), "%s/%s-ble.jsonl", captures, p->id);
+		n = load(p, path, played, sizeof(played) / sizeof(played[0]));
+	}
 	if (!n || !device_init(&dev, p, 0, 0, NULL)) {
-		printf("decoder %-12s no captures\n", p->id);
+		printf("decoder %-14s no captures\n", p->id);
 		return;
 	}
 	double start = now_s();
@@ -90,7 +94,7 @@ static void bench_decoder(const struct protocol *p, const char *captures)
 		rounds += n;
 	}
 	double took = now_s() - start;
-	printf("decoder %-12s %9.0f exchanges/s  %6.2f us each\n", p->id, (double)rounds / took, took / (double)rounds * 1e6);
+	printf("decoder %-14s %9.0f exchanges/s  %6.2f us each\n", p->id, (double)rounds / took, took / (double)rounds * 1e6);
 	device_free(&dev);
 }
 

@@ -1421,7 +1421,7 @@ static void refused(const char *port, const char *because)
 static void mistakes_are_named_with_what_is_allowed(void **unused)
 {
 	(void)unused;
-	refused("pylontech", "jbd-uart jk-uart jk-pb daly-uart");
+	refused("nosuchbms", "jbd-uart jk-uart jk-pb daly-uart");
 	refused("jbd,soc=101", "soc=101: allowed is 0..100 %");
 	refused("jbd,soc=half", "soc=half: allowed is 0..100 %");
 	refused("jbd,cells=33", "cells=33: allowed is 1..32");
