@@ -13,6 +13,7 @@
 
 #include "play.h"
 #include "protocols/checksum.h"
+#include "protocols/felicity_json.h"
 
 enum { STATUS = 0x1302, LIMITS = 0x131c, CELLS = 0x132a, SENSORS = 0x133a, SERIAL = 0xf804, FIRMWARE = 0xf80b };
 enum { WORDS = 64, NAMES = 8, NOTHING = 0x7fff };
@@ -159,6 +160,96 @@ static void nothing_was_taken(void)
 	assert_int_equal(dev.settings.count, 0);
 }
 
+/* ---- the JSON dialect: a reply is a list of keys with their values, of which a test changes one ---- */
+
+enum { ENTRIES = 16, LONGEST = 6000 };
+
+static struct {
+	const char *key, *value;
+} json[ENTRIES];
+
+static const char *const json_normal[][2] = {
+	{"CommVer", "1"},
+	{"DevSN", "\"100011002424470238\""},
+	{"Estate", "960"},
+	{"Bfault", "0"},
+	{"Bwarn", "0"},
+	{"Bstate", "960"},
+	{"Batt", "[[26600],[-1000],[null]]"},
+	{"BattList", "[[26550,65535],[-401,-1]]"},
+	{"BatsocList", "[[8050,995,100000]]"},
+	{"BatcelList", "[[3320,3321,3322,3320,3320,3320,3320,3319,65535,65535,65535,65535,65535,65535,65535,65535]]"},
+	{"LVolCur", "[[292,240],[2000,3000]]"},
+	{"BLVolCu", "[[288,241],[1000,1005]]"},
+	{"BtemList", "[[130,-55,32767,132,32767,32767,32767,32767]]"},
+};
+
+/* value NULL: the key is missing */
+static void say(const char *key, const char *value)
+{
+	unsigned i = 0;
+
+	while (i < ENTRIES - 1 && json[i].key && strcmp(json[i].key, key) != 0)
+		i++;
+	json[i].key = key;
+	json[i].value = value;
+}
+
+static void speak_json(void)
+{
+	device_free(&dev);
+	dev = fresh_device("felicity", 0, FELICITY_JSON);
+	memset(json, 0, sizeof(json));
+	for (size_t i = 0; i < sizeof(json_normal) / sizeof(json_normal[0]); i++)
+		say(json_normal[i][0], json_normal[i][1]);
+}
+
+static const char *json_text(void)
+{
+	static char text[LONGEST];
+	size_t n = 0;
+
+	for (unsigned i = 0; i < ENTRIES && json[i].key; i++)
+		if (json[i].value)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%c\"%s\":%s", n ? ',' : '{', json[i].key,
+					      json[i].value);
+	snprintf(text + n, sizeof(text) - n, "}");
+	return text;
+}
+
+/* What comes in answer to a request: this text, in notifications of so many bytes. */
+static enum exchange_state hear_text(uint16_t code, const char *text, size_t piece)
+{
+	static char hex[2 * LONGEST + LONGEST];
+	const char *rx[LONGEST + 1];
+	size_t n = strlen(text), count = 0, at = 0;
+
+	for (size_t i = 0; i < n; i += piece) {
+		size_t size = n - i < piece ? n - i : piece;
+
+		rx[count++] = hex + at;
+		bytes_hex((struct bytes){(const uint8_t *)text + i, size}, hex + at, 2 * size + 1);
+		at += 2 * size + 1;
+	}
+	rx[count] = NULL;
+	return play(&dev, code, 0, rx, error);
+}
+
+static enum exchange_state real(void)
+{
+	return hear_text(FELICITY_JSON_REAL, json_text(), 35);
+}
+
+static void real_is_rejected(const char *why)
+{
+	char expected[128];
+
+	snprintf(expected, sizeof(expected), "reply rejected: %s", why);
+	assert_int_equal(real(), EXCHANGE_FAILED);
+	assert_string_equal(error, expected);
+	nothing_was_taken();
+}
+
 /* ---- requests ---- */
 
 static void requests_are_those_of_the_sheet(void **unused)
@@ -262,8 +353,12 @@ static void what_the_protocol_says_it_can_report_is_what_it_reports(void **unuse
 	for (unsigned f = 0; f < FLAG_COUNT; f++)
 		if (reading_flag(r, (enum flag)f) != UNKNOWN)
 			flags |= 1u << f;
-	assert_true(r->known == dev.protocol->quantities);
+	uint64_t known = r->known;
+
 	assert_true(flags == dev.protocol->flags);
+	speak_json();
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true((known | r->known) == dev.protocol->quantities);
 }
 
 static void positive_on_the_wire_is_discharge(void **unused)
@@ -513,6 +608,448 @@ static void a_battery_that_contradicts_itself_is_not_recognised(void **unused)
 	assert_false(plausible());
 }
 
+/* ---- the JSON dialect ---- */
+
+static void json_requests_are_those_of_the_sheet(void **unused)
+{
+	static const struct {
+		uint16_t code;
+		const char *text;
+	} asked[] = {
+		{FELICITY_JSON_REAL, "wifilocalMonitor:get dev real infor"},
+		{FELICITY_JSON_BASIC, "wifilocalMonitor:get dev basice infor"},
+		{FELICITY_JSON_DATE, "wifilocalMonitor:get Date"},
+	};
+	struct request r;
+
+	(void)unused;
+	speak_json();
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		size_t n = strlen(asked[i].text);
+
+		assert_true(dev.protocol->encode(&dev, asked[i].code, 0, &r));
+		assert_int_equal(r.n, n);
+		assert_memory_equal(r.tx, asked[i].text, n);
+		assert_false(r.writes);
+		assert_true(dev.protocol->parse_request((struct bytes){(const uint8_t *)asked[i].text, n}, &r));
+		assert_int_equal(r.code, asked[i].code);
+		assert_int_equal(r.dialect, FELICITY_JSON);
+		assert_false(dev.protocol->parse_request((struct bytes){(const uint8_t *)asked[i].text, n - 1}, &r));
+	}
+	assert_false(dev.protocol->encode(&dev, STATUS, 0, &r));
+}
+
+static void each_dialect_is_polled_with_its_own_requests(void **unused)
+{
+	(void)unused;
+	for (uint8_t dialect = FELICITY_MODBUS; dialect <= FELICITY_JSON; dialect++) {
+		dev.dialect = dialect;
+		for (unsigned i = 0; i < dev.protocol->poll_count; i++) {
+			struct request r;
+			const struct poll *row = &dev.protocol->polls[i];
+
+			assert_true(row->wanted(&dev) == dev.protocol->encode(&dev, row->code, row->arg, &r));
+		}
+	}
+	for (unsigned i = 0; i < dev.protocol->probe_count; i++)
+		assert_int_equal(dev.protocol->probes[i].dialect, FELICITY_MODBUS);
+}
+
+static void every_key_is_told(void **unused)
+{
+	const struct reading *r = &dev.reading;
+
+	(void)unused;
+	speak_json();
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true(get(Q_VOLTAGE_V) == 26.6);
+	assert_true(get(Q_CURRENT_A) == -40.1);
+	assert_true(reading_detail(r, "stack_current_A") == -100);
+	assert_true(reading_detail(r, "pack_voltage_V") == 26.55);
+	assert_true(get(Q_SOC_PCT) == 80.5 && get(Q_SOH_PCT) == 99.5);
+	assert_true(get(Q_CAPACITY_FULL_AH) == 100);
+	assert_true(fabs(get(Q_CAPACITY_REMAINING_AH) - 80.5) < 1e-9);
+	assert_true(get(Q_BMS_CVL_V) == 28.8 && get(Q_BMS_DVL_V) == 24.1);
+	assert_true(get(Q_BMS_CCL_A) == 100 && get(Q_BMS_DCL_A) == 100.5);
+	assert_true(get(Q_CELL_COUNT) == 8);
+	assert_int_equal(r->cell_V.count, 8);
+	assert_true(r->cell_V.value[2] == 3.322 && r->cell_V.value[7] == 3.319);
+	assert_int_equal(r->temperatures.count, 4);
+	assert_true(r->temperatures.value[0] == 13 && r->temperatures.value[1] == -5.5);
+	assert_false(series_knows(&r->temperatures, 2));
+	assert_true(reading_detail(r, "state_bits") == 960);
+	assert_true(r->alarms.known);
+	assert_int_equal(alarms_raised(&r->alarms), 0);
+	assert_string_equal(r->text[T_SERIAL_NUMBER], "100011002424470238");
+	assert_false(reading_knows(r, Q_ADDRESS));
+}
+
+static void a_battery_that_speaks_json_is_plausible_without_a_board_temperature(void **unused)
+{
+	const char *why = NULL;
+
+	(void)unused;
+	speak_json();
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true(dev.protocol->plausible(&dev, &why));
+	say("BatsocList", NULL);
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_false(dev.protocol->plausible(&dev, &why));
+}
+
+static void minus_one_is_a_current_where_there_is_a_battery(void **unused)
+{
+	(void)unused;
+	speak_json();
+	say("BattList", "[[26550,65535],[-1,-1]]");
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true(get(Q_CURRENT_A) == -0.1);
+	say("BattList", "[[65535,65535],[-1,-1]]");
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true(get(Q_CURRENT_A) == -100);
+	assert_true(isnan(reading_detail(&dev.reading, "pack_voltage_V")));
+	say("Batt", "[[26600],[32767],[null]]");
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_false(reading_knows(&dev.reading, Q_CURRENT_A));
+}
+
+static void what_a_reply_leaves_out_is_unknown(void **unused)
+{
+	static const char *const keys[] = {"DevSN",	 "Estate",     "Bfault",  "Bwarn",   "Bstate",	"Batt",
+					   "BatsocList", "BatcelList", "LVolCur", "BLVolCu", "BtemList"};
+	const struct reading *r = &dev.reading;
+
+	(void)unused;
+	speak_json();
+	assert_int_equal(real(), EXCHANGE_ANSWERED); /* what was known before is not kept either */
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		say(keys[i], NULL);
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true(get(Q_VOLTAGE_V) == 26.55);
+	assert_true(get(Q_CURRENT_A) == -40.1);
+	assert_true(r->known == (UINT64_C(1) << Q_VOLTAGE_V | UINT64_C(1) << Q_CURRENT_A));
+	assert_false(r->cell_V.reported);
+	assert_false(r->temperatures.reported);
+	assert_false(r->alarms.known);
+}
+
+static void what_says_that_it_is_nothing_is_unknown(void **unused)
+{
+	static const char *const keys[] = {"Batt", "BattList", "BatcelList", "BLVolCu", "LVolCur", "BtemList"};
+	const struct reading *r = &dev.reading;
+
+	(void)unused;
+	speak_json();
+	say("BatsocList", "[[65535,-1,null]]");
+	say("Bwarn", "null");
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		say(keys[i], i % 2 ? "[[null],null]" : "null");
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_int_equal(r->known, 0);
+	assert_false(r->cell_V.reported);
+	assert_false(r->temperatures.reported);
+	assert_false(r->alarms.known);
+}
+
+static void limits_of_the_stack_count_where_the_battery_tells_none(void **unused)
+{
+	(void)unused;
+	speak_json();
+	say("BLVolCu", "[[288,65535],[-1,0]]");
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_true(get(Q_BMS_CVL_V) == 28.8 && get(Q_BMS_DVL_V) == 24);
+	assert_true(get(Q_BMS_CCL_A) == 200 && get(Q_BMS_DCL_A) == 0);
+}
+
+static void faults_and_warnings_are_alarms_of_their_level(void **unused)
+{
+	static const struct {
+		const char *key, *name;
+		enum alarm_level level;
+	} words[] = {
+		{"Bfault", "unknown_fault", ALARM_RAISED},
+		{"Bwarn", "unknown_warning", ALARM_WARNING},
+		{"BBfault", "unknown_fault", ALARM_RAISED},
+		{"BBwarn", "unknown_warning", ALARM_WARNING},
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		const struct alarms *a = &dev.reading.alarms;
+
+		speak_json();
+		say(words[i].key, "2147483648");
+		assert_int_equal(real(), EXCHANGE_ANSWERED);
+		assert_int_equal(alarms_raised(a), 1);
+		assert_string_equal(a->own[0].name, words[i].name);
+		assert_int_equal(a->own[0].level, words[i].level);
+		say(words[i].key, "0");
+		assert_int_equal(real(), EXCHANGE_ANSWERED);
+		assert_true(a->known);
+		assert_int_equal(alarms_raised(a), 0);
+	}
+}
+
+static void the_basic_reply_tells_firmware_and_serial_number(void **unused)
+{
+	(void)unused;
+	speak_json();
+	assert_int_equal(hear_text(FELICITY_JSON_BASIC, "{\"CommVer\":1,\"DevSN\":\"0757\",\"M1SwVer\":519}", 20),
+			 EXCHANGE_ANSWERED);
+	assert_string_equal(dev.reading.text[T_SERIAL_NUMBER], "0757");
+	assert_string_equal(dev.reading.text[T_FIRMWARE_VERSION], "519");
+	assert_int_equal(hear_text(FELICITY_JSON_BASIC, "{\"CommVer\":1,\"M1SwVer\":65535}", 20), EXCHANGE_ANSWERED);
+	assert_string_equal(dev.reading.text[T_FIRMWARE_VERSION], "");
+	assert_string_equal(dev.reading.text[T_SERIAL_NUMBER], "0757");
+}
+
+static void the_date_reply_tells_the_clock(void **unused)
+{
+	(void)unused;
+	speak_json();
+	assert_int_equal(hear_text(FELICITY_JSON_DATE, "{\"CommVer\":1,\"dateTime\":\"2021010101045\"}", 35),
+			 EXCHANGE_ANSWERED);
+	assert_null(settings_find(&dev.settings, "clock"));
+	assert_int_equal(hear_text(FELICITY_JSON_DATE, "{\"CommVer\":1,\"dateTime\":\"20210102030459\"}", 35),
+			 EXCHANGE_ANSWERED);
+	assert_string_equal(settings_find(&dev.settings, "clock")->text, "2021-01-02 03:04:59");
+}
+
+static void a_reply_to_another_request_is_no_answer(void **unused)
+{
+	static const char *const other[] = {
+		"{\"CommVer\":1}",
+		"{\"CommVer\":1,\"M1SwVer\":519,\"DevSN\":\"0757\"}",
+		"{\"CommVer\":1,\"dateTime\":\"20210102030459\"}",
+	};
+
+	(void)unused;
+	speak_json();
+	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++)
+		assert_int_equal(hear_text(FELICITY_JSON_REAL, other[i], 35), EXCHANGE_FAILED);
+	assert_int_equal(hear_text(FELICITY_JSON_BASIC, json_text(), 35), EXCHANGE_FAILED);
+	assert_int_equal(hear_text(FELICITY_JSON_DATE, json_text(), 35), EXCHANGE_FAILED);
+	nothing_was_taken();
+}
+
+static void only_comm_ver_1_is_believed(void **unused)
+{
+	static const char *const versions[] = {"0", "2", "-1", "\"1\"", "1.0", "true", "null", "[1]", NULL};
+
+	(void)unused;
+	speak_json();
+	for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+		say("CommVer", versions[i]);
+		real_is_rejected("CommVer is not 1");
+	}
+}
+
+static void a_value_of_another_type_spoils_the_reply(void **unused)
+{
+	static const char *const keys[] = {"Estate", "Bfault", "Batt", "BattList", "BatcelList", "BLVolCu", "BtemList"};
+	static const char *const values[] = {"\"0\"", "true", "{}", "[[\"26600\"],[1]]", "[[26600.5],[1]]", "[1,2]"};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
+			speak_json();
+			say(keys[i], values[k]);
+			assert_int_equal(real(), EXCHANGE_FAILED);
+			nothing_was_taken();
+		}
+	speak_json();
+	say("DevSN", "100011002424470238");
+	real_is_rejected("something else where a text belongs");
+}
+
+static void numbers_that_no_battery_has_spoil_the_reply(void **unused)
+{
+	static const char *const bad[][2] = {
+		{"Batt", "[[26600],[2147483647],[null]]"},
+		{"Batt", "[[-2],[0],[null]]"},
+		{"Batt", "[[9223372036854775807],[0],[null]]"},
+		{"BatsocList", "[[10001,1000,100000]]"},
+		{"BatsocList", "[[100,1000,99999999999]]"},
+		{"BtemList", "[[-9223372036854775808,0,0,0,0,0,0,0]]"},
+		{"Bfault", "4294967296"},
+	};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		speak_json();
+		say(bad[i][0], bad[i][1]);
+		real_is_rejected("a number that no battery has");
+	}
+	speak_json();
+	say("Bfault", "99999999999999999999999");
+	real_is_rejected("not JSON");
+	say("Bfault", "1e999");
+	real_is_rejected("not JSON");
+}
+
+static void a_reply_that_lost_a_piece_is_not_believed(void **unused)
+{
+	(void)unused;
+	speak_json();
+	say("BLVolCu", "[[288,241],[1000,1005,130]]");
+	real_is_rejected("a list of the wrong length");
+	speak_json();
+	say("BatcelList", "[[3320,3321]]");
+	real_is_rejected("a list of the wrong length");
+	speak_json();
+	say("Batt", "[[2660],[-1000],[null]]");
+	real_is_rejected("its cells do not add up to its voltage");
+	speak_json();
+	say("BatcelList", "[[3320,0,3322,3320,65535,3320,3320,3319,65535,65535,65535,65535,65535,65535,65535,65535]]");
+	assert_int_equal(real(), EXCHANGE_ANSWERED); /* an open sense wire is no lost piece */
+	assert_false(series_knows(&dev.reading.cell_V, 4));
+}
+
+static void a_reply_that_is_cut_is_rejected(void **unused)
+{
+	char text[LONGEST];
+
+	(void)unused;
+	speak_json();
+	snprintf(text, sizeof(text), "%s", json_text());
+	for (size_t n = strlen(text) - 1; n; n--) {
+		text[n] = 0;
+		assert_int_equal(hear_text(FELICITY_JSON_REAL, text, 35), EXCHANGE_FAILED);
+		assert_string_equal(error, "reply rejected: the reply is cut short");
+	}
+	nothing_was_taken();
+}
+
+static void a_reply_is_put_together_from_pieces_of_any_size(void **unused)
+{
+	static const size_t sizes[] = {1, 2, 20, 35, 244, 4000};
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		speak_json();
+		assert_int_equal(hear_text(FELICITY_JSON_REAL, json_text(), sizes[i]), EXCHANGE_ANSWERED);
+	}
+}
+
+static void braces_in_texts_are_no_ends(void **unused)
+{
+	(void)unused;
+	speak_json();
+	say("DevSN", "\"}{\\\"}\\\\\"");
+	assert_int_equal(real(), EXCHANGE_ANSWERED);
+	assert_string_equal(dev.reading.text[T_SERIAL_NUMBER], "}{\"}\\");
+}
+
+static void a_reply_is_found_behind_rubbish(void **unused)
+{
+	static const char *const before[] = {".",
+					     "]]}\r\n",
+					     "{}",
+					     "{{}}",
+					     "{\"Comm",
+					     "{{{{\"",
+					     "{}{]}",
+					     "{\"\\\"",
+					     "{\"CommVer\":2}",
+					     "{\"CommVer\":1}"};
+	char text[LONGEST];
+
+	(void)unused;
+	for (size_t i = 0; i < sizeof(before) / sizeof(before[0]); i++) {
+		speak_json();
+		snprintf(text, sizeof(text), "%s%s", before[i], json_text());
+		assert_int_equal(hear_text(FELICITY_JSON_REAL, text, 35), EXCHANGE_ANSWERED);
+		assert_true(get(Q_VOLTAGE_V) == 26.6);
+	}
+}
+
+static void of_two_replies_in_one_each_is_for_itself(void **unused)
+{
+	char text[LONGEST];
+
+	(void)unused;
+	speak_json();
+	snprintf(text, sizeof(text), "{\"CommVer\":1,\"M1SwVer\":519}%s", json_text());
+	assert_int_equal(hear_text(FELICITY_JSON_REAL, text, 4000), EXCHANGE_ANSWERED);
+	assert_string_equal(dev.reading.text[T_FIRMWARE_VERSION], "");
+	speak_json();
+	snprintf(text, sizeof(text), "%s{\"CommVer\":1,\"Batt\":[[51000],[0]]}", json_text());
+	assert_int_equal(hear_text(FELICITY_JSON_REAL, text, 4000), EXCHANGE_ANSWERED);
+	assert_true(get(Q_VOLTAGE_V) == 26.6);
+}
+
+static void a_key_that_comes_twice_is_not_believed(void **unused)
+{
+	(void)unused;
+	speak_json();
+	say("Bwarn", "0,\"Bwarn\":1");
+	real_is_rejected("not JSON");
+}
+
+static void lists_in_lists_are_no_number_and_too_deep_ones_are_no_json(void **unused)
+{
+	static char deep[4001];
+
+	(void)unused;
+	speak_json();
+	memset(json, 0, sizeof(json));
+	say("CommVer", "1");
+	memset(deep, '[', 1000);
+	memset(deep + 1000, ']', 1000);
+	say("Batt", deep);
+	real_is_rejected("something else where a whole number belongs");
+	memset(deep, '[', 4000);
+	real_is_rejected("not JSON");
+}
+
+static void objects_in_objects_are_found_whole(void **unused)
+{
+	char deep[LONGEST];
+	size_t n = 0;
+
+	(void)unused;
+	speak_json();
+	for (unsigned i = 0; i < 500; i++)
+		n += (size_t)snprintf(deep + n, sizeof(deep) - n, "{\"a\":");
+	n += (size_t)snprintf(deep + n, sizeof(deep) - n, "1");
+	memset(deep + n, '}', 500);
+	deep[n + 500] = 0;
+	assert_int_equal(hear_text(FELICITY_JSON_REAL, deep, 35), EXCHANGE_FAILED);
+	assert_string_equal(error, "reply rejected: CommVer is not 1");
+	nothing_was_taken();
+}
+
+static void a_stream_that_never_closes_its_braces_is_given_up(void **unused)
+{
+	char text[LONGEST];
+	size_t n = MAX_FRAME + 10;
+
+	(void)unused;
+	speak_json();
+	text[0] = '{';
+	memset(text + 1, 'x', n);
+	snprintf(text + n, sizeof(text) - n, "%s", json_text());
+	assert_int_equal(hear_text(FELICITY_JSON_REAL, text, 35), EXCHANGE_ANSWERED);
+	memset(text, '{', n);
+	text[n] = 0;
+	device_free(&dev);
+	dev = fresh_device("felicity", 0, FELICITY_JSON);
+	assert_int_equal(hear_text(FELICITY_JSON_REAL, text, 35), EXCHANGE_FAILED);
+	nothing_was_taken();
+}
+
+static void modbus_is_no_answer_to_a_text_nor_a_text_to_modbus(void **unused)
+{
+	(void)unused;
+	speak_json();
+	assert_int_equal(play(&dev, FELICITY_JSON_REAL, 0, RX(reply(STATUS, 10)), error), EXCHANGE_FAILED);
+	nothing_was_taken();
+	device_free(&dev);
+	dev = fresh_device("felicity", 1, FELICITY_MODBUS);
+	assert_int_equal(hear_text(STATUS, json_text(), 35), EXCHANGE_FAILED);
+	nothing_was_taken();
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -539,6 +1076,32 @@ int main(void)
 		TEST(a_battery_is_recognised),
 		TEST(another_modbus_device_is_not_taken_for_one),
 		TEST(a_battery_that_contradicts_itself_is_not_recognised),
+		TEST(json_requests_are_those_of_the_sheet),
+		TEST(each_dialect_is_polled_with_its_own_requests),
+		TEST(every_key_is_told),
+		TEST(a_battery_that_speaks_json_is_plausible_without_a_board_temperature),
+		TEST(minus_one_is_a_current_where_there_is_a_battery),
+		TEST(what_a_reply_leaves_out_is_unknown),
+		TEST(what_says_that_it_is_nothing_is_unknown),
+		TEST(limits_of_the_stack_count_where_the_battery_tells_none),
+		TEST(faults_and_warnings_are_alarms_of_their_level),
+		TEST(the_basic_reply_tells_firmware_and_serial_number),
+		TEST(the_date_reply_tells_the_clock),
+		TEST(a_reply_to_another_request_is_no_answer),
+		TEST(only_comm_ver_1_is_believed),
+		TEST(a_value_of_another_type_spoils_the_reply),
+		TEST(numbers_that_no_battery_has_spoil_the_reply),
+		TEST(a_reply_that_lost_a_piece_is_not_believed),
+		TEST(a_reply_that_is_cut_is_rejected),
+		TEST(a_reply_is_put_together_from_pieces_of_any_size),
+		TEST(braces_in_texts_are_no_ends),
+		TEST(a_reply_is_found_behind_rubbish),
+		TEST(of_two_replies_in_one_each_is_for_itself),
+		TEST(a_key_that_comes_twice_is_not_believed),
+		TEST(lists_in_lists_are_no_number_and_too_deep_ones_are_no_json),
+		TEST(objects_in_objects_are_found_whole),
+		TEST(a_stream_that_never_closes_its_braces_is_given_up),
+		TEST(modbus_is_no_answer_to_a_text_nor_a_text_to_modbus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
