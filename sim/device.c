@@ -7,7 +7,37 @@
 
 #include "sim/random.h"
 
-static const struct kind *const kinds[] = {&jbd_kind, &jk_uart_kind, &jk_pb_kind, &daly_kind};
+/* clang-format off: one a line */
+static const struct kind *const kinds[] = {
+	&jbd_kind,
+	&jk_uart_kind,
+	&jk_pb_kind,
+	&daly_kind,
+	&seplos_v2_kind,
+	&pylontech_kind,
+	&pace_kind,
+	&ant_kind,
+	&daly_modbus_kind,
+	&jbd_up16s_kind,
+	&seplos_v3_kind,
+	&eg4_lifepower_kind,
+	&eg4_ll_kind,
+	&heltec_modbus_kind,
+	&renogy_kind,
+	&felicity_kind,
+	&daren485_kind,
+	&sinowealth_kind,
+	&ks48100_kind,
+	&ecs_kind,
+	&hlpdata_kind,
+	&mnb_kind,
+	&nmea_kind,
+	&vedirect_kind,
+	&modem_kind,
+	&meter_kind,
+	&noise_kind,
+};
+/* clang-format on */
 
 static const char *const alarm_names[BATTERY_ALARMS] = {
 	[HIGH_VOLTAGE] = "high_voltage",
@@ -50,7 +80,7 @@ const struct kind *kind_find(const char *name)
 /* ---- a device ---- */
 
 /* An alarm that the battery knows stands in the battery, another one only in the protocol's bits. */
-static void force(struct device *d, struct battery_start *start, const struct alarm_list *list, enum alarm_level level)
+static void force(struct device *d, struct battery_start *start, const struct alarm_list *list, enum battery_alarm_level level)
 {
 	for (unsigned i = 0; i < list->n; i++) {
 		for (unsigned j = 0; j < d->kind->n_alarms; j++) {

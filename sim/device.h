@@ -35,7 +35,7 @@ struct reply {
 struct alarm_bit {
 	const char *own_name; /* the protocol's own; NULL: that of the alarm */
 	enum battery_alarm alarm;
-	enum alarm_level level; /* raised from this level on */
+	enum battery_alarm_level level; /* raised from this level on */
 	uint8_t bit;
 };
 
@@ -61,6 +61,7 @@ struct device {
 struct kind {
 	const char *id, *alias, *about;
 	uint32_t baud;
+	const char *socket; /* it is reached by a unix socket whose path bears this prefix; NULL: by a pty */
 	uint16_t delay_min_ms, delay_max_ms; /* until a reply begins */
 	usec gap;			     /* silence after which a request begins anew */
 	unsigned max_cells, max_sensors, cells, sensors, capacity;
@@ -89,11 +90,15 @@ struct kind {
 	void (*answer)(struct device *d, struct bytes request, struct reply *out);
 	/* Speaks unasked (a bus master); NULL: it never does. Returns when to call again. */
 	usec (*speak)(struct device *d, struct reply *out);
-	/* ,"key":value ... of what an installer can change. */
+	/* ,"key":value ... of what an installer can change, beyond the switches; NULL: nothing. */
 	void (*tell)(const struct device *d, FILE *out);
 };
 
-extern const struct kind jbd_kind, jk_uart_kind, jk_pb_kind, daly_kind;
+extern const struct kind ant_kind, daly_kind, daly_modbus_kind, daren485_kind, ecs_kind, eg4_lifepower_kind, eg4_ll_kind,
+	felicity_kind, heltec_modbus_kind, hlpdata_kind, jbd_kind, jbd_up16s_kind, jk_pb_kind, jk_uart_kind, ks48100_kind,
+	mnb_kind, pace_kind, pylontech_kind, renogy_kind, seplos_v2_kind, seplos_v3_kind, sinowealth_kind;
+/* sim/foreign.c: what is no BMS. */
+extern const struct kind meter_kind, modem_kind, nmea_kind, noise_kind, vedirect_kind;
 
 /* By id or alias; NULL: not known. */
 const struct kind *kind_find(const char *name);

@@ -55,8 +55,8 @@ static const struct {
 	 EVERYWHERE},
 
 	{{"packs", KEY_INTEGER, AT(packs), 1, SCENARIO_PACKS, "", "1", NULL, "boards on the line", 0}, ON_A_BUS},
-	{{"addresses", KEY_ADDRESSES, AT(address), 0, 16, "N[,N...]", NULL, NULL, "their addresses", 0}, ON_A_BUS},
-	{{"address", KEY_ADDRESSES, AT(address), 0, 16, "N", NULL, NULL, "the same for one board", 0}, ON_A_BUS},
+	{{"addresses", KEY_ADDRESSES, AT(address), 0, 255, "N[,N...]", NULL, NULL, "their addresses", 0}, ON_A_BUS},
+	{{"address", KEY_ADDRESSES, AT(address), 0, 255, "N", NULL, NULL, "the same for one board", 0}, ON_A_BUS},
 	{{"link", KEY_PATH, AT(link), 0, 0, "PATH", NULL, NULL, "symbolic link to the port", 0}, EVERYWHERE},
 	{{"state", KEY_PATH, AT(state), 0, 0, "FILE", NULL, NULL, "keeps what was written to the boards, as JSON lines",
 	  0},

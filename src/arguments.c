@@ -17,7 +17,7 @@ static const char usage_text[] =
 	"       bmscope --daemon [OPTION]... [PORT]...  headless, on D-Bus\n"
 	"       bmscope COMMAND [OPTION]... [ARGUMENT]...\n"
 	"\n"
-	"Without PORT every serial port of this machine is looked at.\n"
+	"Without PORT every serial port of this machine is looked at. An SPI bus is spi:/dev/spidev0.0.\n"
 	"\n"
 	"commands\n"
 	"  scan                     what hangs on which port, and how that was found out\n"

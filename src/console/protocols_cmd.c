@@ -78,7 +78,7 @@ static void print_list(void)
 {
 	char addresses[16];
 
-	puts("| protocol | for | several packs on a cable | tried on hardware |\n|---|---|---|---|");
+	puts("| protocol | for | several packs on a cable | decodes bytes of real devices |\n|---|---|---|---|");
 	for (unsigned i = 0; protocols_all()[i]; i++) {
 		const struct protocol *p = protocols_all()[i];
 

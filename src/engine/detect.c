@@ -9,6 +9,7 @@
 enum {
 	BUSY_GAP_MS = 60,  /* silence that ends a burst of bytes */
 	BUSY_MAX_MS = 400, /* a line that never falls silent is not waited for longer */
+	DEAF_MS = 100,	   /* after an answer: eg4-ll hears nothing so long */
 	REST_MS = 2000,	   /* after the first patient sweep; doubles up to */
 	REST_MAX_MS = 10000,
 	LISTEN_MS = 6000, /* a bus master's cycle is about 4.4 s (sheet jk-pb 9) */
@@ -225,11 +226,14 @@ static void plan_sweep(struct detect *d)
 		plan(d, (struct selection){1, 1, .usual_line = true});
 		return;
 	}
+	if (d->candidate_count <= COMMON) /* their slowness costs little */
+		plan(d, (struct selection){0, RAREST - 1, .usual_line = true, .patient = true});
 	plan_addresses(d, (struct selection){.who = COMMON_ONES, .other_lines = again}, 1, UINT8_MAX);
 	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, 1, NEAR);
 	plan(d, (struct selection){RAREST, RAREST, .usual_line = true, .patient = true});
 	plan(d, (struct selection){0, RAREST, .other_lines = true, .patient = again});
-	plan(d, (struct selection){0, RAREST - 1, .usual_line = true, .patient = true});
+	if (d->candidate_count > COMMON)
+		plan(d, (struct selection){0, RAREST - 1, .usual_line = true, .patient = true});
 	plan_addresses(d, (struct selection){.who = OTHER_ONES, .other_lines = again}, NEAR + 1, UINT8_MAX);
 }
 
@@ -321,10 +325,11 @@ static void set_line(struct detect *d, const struct line *line)
 	}
 }
 
-/* Two requests of one protocol keep its pause; another protocol need not care about a silent one. */
+/* Two requests of one protocol keep its pause; another protocol need not care about a silent one. Who has answered
+ * anything may be deaf for a while. */
 static bool must_pause(const struct detect *d, const struct candidate *next, uint64_t now_ms)
 {
-	return d->asked == next && now_ms < d->free_ms;
+	return now_ms < d->free_ms && (d->asked == next || (d->asked && d->asked->x.frames));
 }
 
 static void next_sweep(struct detect *d, uint64_t now_ms)
@@ -483,6 +488,8 @@ static void close_window(struct detect *d, uint64_t now_ms)
 
 	note_silence(d, now_ms);
 	d->window_open = false;
+	if (c->x.frames && d->free_ms < d->last_byte_ms + DEAF_MS)
+		d->free_ms = d->last_byte_ms + DEAF_MS;
 	if (c->protocol->overhear)
 		hear(d, c, false, now_ms);
 	if (d->phase == PHASE_PROBING)

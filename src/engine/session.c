@@ -9,17 +9,17 @@
 #include "protocols/procedure.h"
 
 enum {
-	LOST_AFTER = 3,          /* failed polls in a row */
-	LOST_RETRY_MS = 5000,    /* a silent pack on a shared cable must not cost the others much */
-	OPTIONAL_MISSES = 2,     /* silences after which an optional row is not asked again */
-	COMMAND_TRIES = 2,       /* a write is repeated at most once (sheet modbus-rtu 7) */
-	SCAN_AGAIN_MS = 5000,    /* one absent address is asked so often once all have been */
-	SCAN_BURST = 4,          /* until then: so many between two cycles, even where polls are due */
+	LOST_AFTER = 3,		 /* failed polls in a row */
+	LOST_RETRY_MS = 5000,	 /* a silent pack on a shared cable must not cost the others much */
+	OPTIONAL_MISSES = 2,	 /* silences after which an optional row is not asked again */
+	COMMAND_TRIES = 2,	 /* a write is repeated at most once (sheet modbus-rtu 7) */
+	SCAN_AGAIN_MS = 5000,	 /* one absent address is asked so often once all have been */
+	SCAN_BURST = 4,		 /* until then: so many between two cycles, even where polls are due */
 	MISSED_AGAIN_MS = 60000, /* an optional row that stayed silent is asked again so much later */
-	SLACK_MAX_MS = 2000,     /* how far a slow device may stretch the first timeout */
-	UNHEARD_MS = 10000,      /* a bus master's cycle is several seconds long */
-	FOREIGN_REQUESTS = 2,    /* within UNHEARD_MS; one alone may be damage or a late echo */
-	HEAR_ALL_MS = 10000,     /* two whole cycles of it: each battery was heard, even if a frame was lost */
+	SLACK_MAX_MS = 2000,	 /* how far a slow device may stretch the first timeout */
+	UNHEARD_MS = 10000,	 /* a bus master's cycle is several seconds long */
+	FOREIGN_REQUESTS = 2,	 /* within UNHEARD_MS; one alone may be damage or a late echo */
+	HEAR_ALL_MS = 10000,	 /* two whole cycles of it: each battery was heard, even if a frame was lost */
 };
 
 enum work { WORK_NONE, WORK_POLL, WORK_COMMAND, WORK_SCAN };
@@ -43,11 +43,11 @@ struct session {
 	/* the request in flight */
 	struct exchange x;
 	enum work work;
-	unsigned at;   /* pack */
-	unsigned row;  /* of WORK_POLL */
+	unsigned at;  /* pack */
+	unsigned row; /* of WORK_POLL */
 	unsigned tries;
 	uint64_t free_ms;  /* no request before */
-	bool quieting;     /* waiting out a late reply until free_ms */
+	bool quieting;	   /* waiting out a late reply until free_ms */
 	uint32_t slack_ms; /* added to first_ms: this device has been seen to be slow */
 
 	/* the pack whose cycle is under way; SESSION_MAX_PACKS: none */
@@ -319,9 +319,9 @@ static void optional_not_answered(struct session *s, struct session_pack *p, boo
 	p->optional_failed = !refused;
 	if (p->row[s->row].misses < UINT8_MAX)
 		p->row[s->row].misses++;
-	p->row[s->row].due = now_ms + (p->row[s->row].misses < OPTIONAL_MISSES
-					       ? s->poll_ms
-					       : (uint64_t)MISSED_AGAIN_MS * p->row[s->row].misses);
+	p->row[s->row].due =
+		now_ms + (p->row[s->row].misses < OPTIONAL_MISSES ? s->poll_ms
+								  : (uint64_t)MISSED_AGAIN_MS * p->row[s->row].misses);
 }
 
 static void row_not_answered(struct session *s, const char *error, bool refused, uint64_t now_ms)
@@ -468,8 +468,11 @@ static bool send_scan(struct session *s, uint64_t now_ms)
 
 		if (state)
 			memset(state, 0, s->protocol->state_size);
-		s->scan_dev = (struct device){.protocol = s->protocol, .address = address, .dialect = model->dialect,
-					      .options = model->options, .state = state};
+		s->scan_dev = (struct device){.protocol = s->protocol,
+					      .address = address,
+					      .dialect = model->dialect,
+					      .options = model->options,
+					      .state = state};
 		if (!s->protocol->encode(&s->scan_dev, s->protocol->polls[0].code, s->protocol->polls[0].arg, &request))
 			continue;
 		request.first_ms = s->protocol->timing.scan_ms;
@@ -564,6 +567,22 @@ static bool work_on(struct session *s, uint64_t now_ms)
 }
 
 /* What somebody has said to his master, or by itself. */
+/* Another master asks in an order of its own: a cycle is whole when every required row has been heard. */
+static bool heard_all(const struct session *s, struct session_pack *p, uint16_t code)
+{
+	bool all = true;
+
+	for (unsigned r = 0; r < s->protocol->poll_count; r++) {
+		const struct poll *row = &s->protocol->polls[r];
+
+		if (row->code == code)
+			p->heard |= UINT64_C(1) << r;
+		if (row->required && (!row->wanted || row->wanted(&p->dev)))
+			all = all && p->heard >> r & 1;
+	}
+	return all;
+}
+
 static void heard_answer(struct session *s, const struct request *as, struct bytes frame, uint64_t now_ms)
 {
 	struct session_pack *p = pack_at(s, as->address);
@@ -577,10 +596,11 @@ static void heard_answer(struct session *s, const struct request *as, struct byt
 	s->stats->answers++;
 	s->heard_ms = now_ms;
 	p->identified = true;
-	if (as->code == s->protocol->polls[0].code) {
-		p->cycle_start = now_ms;
-		note_good(s, p, now_ms);
-	}
+	if (!heard_all(s, p, as->code))
+		return;
+	p->heard = 0;
+	p->cycle_start = now_ms;
+	note_good(s, p, now_ms);
 }
 
 /* An adapter may return what was sent. */
@@ -795,7 +815,7 @@ void session_start(struct session *s, uint64_t now_ms)
 	s->scan_last = now_ms;
 	struct session_pack *p = add_pack(s, s->first, now_ms);
 
-	s->first.state = NULL; /* the pack has it now */
+	s->first.state = NULL;	 /* the pack has it now */
 	if (p && s->listening) { /* what detection has heard is a reading */
 		p->cycle_start = now_ms;
 		p->identified = true;

@@ -14,20 +14,21 @@
 
 struct session_pack {
 	struct device dev;
-	unsigned index;        /* stable while the session lives */
-	bool identified;       /* every row that is asked once has been answered or given up */
-	bool lost;             /* several polls failed in a row */
-	unsigned failures;     /* polls failed since the last good one */
-	uint64_t good_ms;      /* end of the last good cycle; 0: none yet */
-	uint64_t poll_ms;      /* duration of the last good cycle's exchanges */
-	char error[128];       /* of the last failed poll */
+	unsigned index;	   /* stable while the session lives */
+	bool identified;   /* every row that is asked once has been answered or given up */
+	bool lost;	   /* several polls failed in a row */
+	unsigned failures; /* polls failed since the last good one */
+	uint64_t good_ms;  /* end of the last good cycle; 0: none yet */
+	uint64_t poll_ms;  /* duration of the last good cycle's exchanges */
+	char error[128];   /* of the last failed poll */
 
 	/* the session's own */
 	uint64_t next_poll;
 	uint64_t cycle_start;
-	bool optional_asked;   /* in this cycle */
-	bool optional_failed;  /* in this cycle: no further optional rows */
-	bool published;        /* in this cycle */
+	bool optional_asked;  /* in this cycle */
+	bool optional_failed; /* in this cycle: no further optional rows */
+	bool published;	      /* in this cycle */
+	uint64_t heard;	      /* rows whose answer to another master was heard in this cycle */
 	struct {
 		uint64_t due;
 		bool unsupported;

@@ -152,7 +152,8 @@ struct protocol {
 	bool untested; /* on hardware: no record of a real device was ever decoded; faces say so */
 	enum link_kind link;
 	bool also_ble; /* its frames travel through Bluetooth LE as they are, too */
-	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL unless serial */
+	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL unless serial;
+				   * of SPI baud is the clock in Hz */
 	struct timing timing;
 
 	/* What it can do; faces and the feature matrix look here. */
@@ -162,6 +163,7 @@ struct protocol {
 	uint32_t alarms;      /* bit per enum alarm */
 	uint32_t commands;    /* bit per enum command_kind */
 	uint32_t experimental; /* of those: only with command.experimental */
+	bool limits_on_demand; /* bms_ccl_A, bms_dcl_A count only with USE_BMS_DVCC_VALUES */
 	bool first_sensor_is_mos; /* temperatures[0] repeats temp_mos_C where that is known */
 
 	/* Packs on one cable, found beside the first: addresses first..last; none when last is 0. */
