@@ -7,8 +7,10 @@
 #include <string.h>
 
 enum {
-	BUSY_GAP_MS = 60,  /* silence that ends a burst of bytes */
+	BUSY_GAP_MS = 25,  /* silence that ends a burst of bytes */
+	PART_GAP_MS = 60,  /* the same inside what may be the answer: some pause between pieces */
 	BUSY_MAX_MS = 400, /* a line that never falls silent is not waited for longer */
+	IN_VAIN = 16,	   /* windows full of bytes that were no frames: this is noise */
 	DEAF_MS = 100,	   /* after an answer: eg4-ll hears nothing so long */
 	REST_MS = 2000,	   /* after the first patient sweep; doubles up to */
 	REST_MAX_MS = 10000,
@@ -65,7 +67,8 @@ struct detect {
 	uint8_t sample[16];
 	unsigned confirm_at, confirm_try;
 	unsigned heard_answers;
-	bool spoke; /* somebody, before this sweep */
+	unsigned in_vain; /* windows in which bytes came and no frame, since the last frame */
+	bool spoke;	  /* somebody, before this sweep */
 	bool listening;
 
 	struct attempt attempt[DETECT_MAX_ATTEMPTS];
@@ -482,11 +485,20 @@ static void listen_to(struct detect *d, struct candidate *c, struct bytes b, uin
 
 /* ---- the machine ---- */
 
+/* How long a silence after the last byte is waited for; not at all where bytes never become a frame. */
+static uint32_t busy_gap(const struct detect *d)
+{
+	if (d->in_vain >= IN_VAIN)
+		return 0;
+	return d->asked->x.in_n ? PART_GAP_MS : BUSY_GAP_MS;
+}
+
 static void close_window(struct detect *d, uint64_t now_ms)
 {
 	struct candidate *c = d->asked;
 
 	note_silence(d, now_ms);
+	d->in_vain = c->x.frames ? 0 : d->in_vain + (d->received > 0);
 	d->window_open = false;
 	if (c->x.frames && d->free_ms < d->last_byte_ms + DEAF_MS)
 		d->free_ms = d->last_byte_ms + DEAF_MS;
@@ -599,7 +611,7 @@ void detect_tick(struct detect *d, uint64_t now_ms)
 	review(d, now_ms);
 	if (d->phase != PHASE_PROBING)
 		return;
-	bool busy = d->received && now_ms < d->last_byte_ms + BUSY_GAP_MS && now_ms < d->busy_end;
+	bool busy = d->received && now_ms < d->last_byte_ms + busy_gap(d) && now_ms < d->busy_end;
 
 	if (!d->window_open)
 		probe_next(d, now_ms);
@@ -620,8 +632,8 @@ static uint64_t probing_deadline(const struct detect *d)
 			deadline = x;
 	}
 	uint64_t window = d->window_end;
-	if (d->received && d->last_byte_ms + BUSY_GAP_MS > window)
-		window = d->last_byte_ms + BUSY_GAP_MS;
+	if (d->received && d->last_byte_ms + busy_gap(d) > window)
+		window = d->last_byte_ms + busy_gap(d);
 	if (window > d->busy_end)
 		window = d->busy_end;
 	return window < deadline ? window : deadline;
