@@ -47,6 +47,7 @@ struct detect {
 	struct line_stats *stats;  /* of the port */
 	struct line_stats scratch; /* what the candidates count is of no interest to people */
 	struct protocol_options options;
+	struct detect_hint hint;
 	const uint8_t *addresses;
 	unsigned address_count;
 	struct candidate *candidate;
@@ -212,6 +213,28 @@ static void plan_addresses(struct detect *d, struct selection wanted, unsigned f
 		plan(d, wanted);
 }
 
+/* What answered here before, as it was asked then. A question that may do harm elsewhere keeps its place. */
+static void plan_hint(struct detect *d)
+{
+	const struct protocol *p = d->candidate_count ? d->candidate[0].protocol : NULL;
+
+	if (!p || p != d->hint.protocol || d->address_count)
+		return;
+	for (unsigned l = 0; p->lines[l].baud; l++)
+		for (unsigned r = 0; r < p->probe_count && line_equal(&p->lines[l], &d->hint.line); r++) {
+			const struct probe *row = &p->probes[r];
+			unsigned last = row->last_address ? row->last_address : row->address;
+			struct step s = {
+				.row = (uint8_t)r, .line = (uint8_t)l, .address = d->hint.address, .patient = true};
+
+			if (row->dialect == d->hint.dialect && !row->only_when_silent &&
+			    d->hint.address >= row->address && d->hint.address <= last) {
+				plan_add(d, s);
+				return;
+			}
+		}
+}
+
 /* From the likely to the unlikely. */
 static void plan_sweep(struct detect *d)
 {
@@ -225,6 +248,7 @@ static void plan_sweep(struct detect *d)
 		d->candidate[i].heard = false;
 	}
 	if (d->sweep == DETECT_QUICK) {
+		plan_hint(d);
 		plan(d, (struct selection){0, 0, .usual_line = true});
 		plan(d, (struct selection){1, 1, .usual_line = true});
 		return;
@@ -659,7 +683,7 @@ uint64_t detect_deadline(const struct detect *d)
 
 /* ---- life ---- */
 
-struct detect *detect_new(const struct protocol *const *protocols, const struct protocol *first,
+struct detect *detect_new(const struct protocol *const *protocols, const struct detect_hint *hint,
 			  const uint8_t *addresses, unsigned address_count, const struct protocol_options *options,
 			  struct detect_io io, struct line_stats *stats)
 {
@@ -681,9 +705,11 @@ struct detect *detect_new(const struct protocol *const *protocols, const struct 
 	d->address_count = address_count;
 	if (options)
 		d->options = *options;
+	if (hint)
+		d->hint = *hint;
 	for (int pass = 0; pass < 2; pass++) { /* the remembered one comes first */
 		for (unsigned i = 0; i < n; i++) {
-			if ((protocols[i] == first) != (pass == 0))
+			if ((protocols[i] == d->hint.protocol) != (pass == 0))
 				continue;
 			if (protocols[i]->link != protocols[0]->link)
 				continue; /* a line is of one kind */

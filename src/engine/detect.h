@@ -17,6 +17,13 @@
 #define DETECT_MAX_ATTEMPTS 512 /* two sweeps over all protocols */
 #define DETECT_QUICK 0 /* number of the quick sweep; patient ones follow */
 
+/* What answered here before. */
+struct detect_hint {
+	const struct protocol *protocol; /* NULL: nothing is known */
+	uint8_t address, dialect;
+	struct line line; /* baud 0: only the protocol is known */
+};
+
 struct detect_io {
 	void (*send)(void *ctx, const struct request *request);
 	void (*set_line)(void *ctx, const struct line *line);
@@ -40,11 +47,11 @@ enum detect_state { DETECT_RUNNING, DETECT_FOUND };
 struct detect;
 
 /*
- * protocols: those to try, NULL-terminated, most common first; kept, not copied. first: a protocol
- * to ask before all others (remembered), or NULL. addresses: asked instead of the protocols' own
+ * protocols: those to try, NULL-terminated, most common first; kept, not copied. hint: what is asked before
+ * anything else, patiently; or NULL. addresses: asked instead of the protocols' own
  * when address_count > 0. NULL: no memory.
  */
-struct detect *detect_new(const struct protocol *const *protocols, const struct protocol *first,
+struct detect *detect_new(const struct protocol *const *protocols, const struct detect_hint *hint,
 			  const uint8_t *addresses, unsigned address_count, const struct protocol_options *options,
 			  struct detect_io io, struct line_stats *stats);
 void detect_free(struct detect *d);

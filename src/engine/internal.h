@@ -53,6 +53,7 @@ struct port {
 	bool listening; /* the session does not transmit; known to people and packs */
 	struct replay *replay; /* not owned; its bytes come from a recording */
 	const struct protocol *protocol; /* last spoken */
+	struct detect_hint known;        /* what answered here last; from disk when nothing has yet */
 	struct line_stats stats;
 	uint64_t opened_ms, retry_ms;
 	uint64_t shown_ms; /* last progress shown */
@@ -151,6 +152,9 @@ void recorder_flush(struct engine *e);
 /* remember.c */
 /* NULL: no memory; then nothing is kept. */
 struct remembered *remember_start(struct engine *e);
+/* What was found on this adapter (or port, where adapters have no serial number), and what was found last time. */
+void remember_port(struct remembered *r, const struct port *port);
+void remember_port_hint(const struct remembered *r, struct port *port);
 /* Limits of a pack that has just been identified: as they were before the restart, if they are known. */
 bool remember_restore(struct remembered *r, struct pack *p);
 void remember_tick(struct remembered *r, const struct engine *e);

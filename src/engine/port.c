@@ -11,10 +11,10 @@
 #include "links/spi.h"
 
 enum {
-	RETRY_ABSENT_MS = 1000,  /* besides the news from /dev */
+	RETRY_ABSENT_MS = 1000, /* besides the news from /dev */
 	RETRY_REFUSED_MS = 2000,
-	GIVE_UP_MS = 10000,      /* a line on which every pack is silent is looked at afresh */
-	PROGRESS_MS = 100,       /* detection shows itself at most so often */
+	GIVE_UP_MS = 10000, /* a line on which every pack is silent is looked at afresh */
+	PROGRESS_MS = 100,  /* detection shows itself at most so often */
 	MAX_PROTOCOLS = 64,
 };
 
@@ -76,7 +76,8 @@ static void port_send(void *ctx, const struct request *request)
 		return;
 	/* Commands are refused long before; this is the last door. */
 	if (request->writes && port->engine->options.read_only) {
-		engine_log(port->engine, LOG_ERROR, "%s: a write was about to be sent in spite of --read-only", port->name);
+		engine_log(port->engine, LOG_ERROR, "%s: a write was about to be sent in spite of --read-only",
+			   port->name);
 		return;
 	}
 	int error = link_send(port->link, b);
@@ -195,8 +196,10 @@ static void start_detection(struct port *port)
 	const struct protocol *protocols[MAX_PROTOCOLS + 1];
 
 	protocols_for(e, port_kind(port), protocols, MAX_PROTOCOLS);
-	port->detect = detect_new(protocols, port->protocol, e->options.addresses, e->options.address_count,
-				  &options, io, &port->stats);
+	if (!port->known.protocol)
+		remember_port_hint(e->remembered, port);
+	port->detect = detect_new(protocols, &port->known, e->options.addresses, e->options.address_count, &options, io,
+				  &port->stats);
 	if (!port->detect) {
 		engine_log(e, LOG_ERROR, "%s: out of memory", port->name);
 		return;
@@ -215,6 +218,8 @@ static void start_session(struct port *port)
 
 	end_detection(port);
 	port->protocol = dev.protocol;
+	port->known = (struct detect_hint){dev.protocol, dev.address, dev.dialect, port->line};
+	remember_port(e->remembered, port);
 	port->detected_s = (double)(now_of(port) - port->opened_ms) / 1000;
 	port->session = session_new(dev, &port->line, listening, engine_poll_ms(e), e->options.addresses,
 				    e->options.address_count, io, &port->stats);
@@ -329,9 +334,10 @@ static struct link *open_link(struct port *port, int *error, char *why, size_t s
 	if (protocols_for(port->engine, kind, protocols, MAX_PROTOCOLS))
 		return kind->open(port->engine->loop, port->path, &first_line, events, error, why, size);
 	*error = EPROTONOSUPPORT;
-	snprintf(why, size, kind->chosen_only && port->engine->options.protocols == protocols_all()
-				    ? "%s: nothing is searched for here; say which BMS it is (--protocol or BMS_TYPE)"
-				    : "%s: none of the chosen protocols is spoken on such a port",
+	snprintf(why, size,
+		 kind->chosen_only && port->engine->options.protocols == protocols_all()
+			 ? "%s: nothing is searched for here; say which BMS it is (--protocol or BMS_TYPE)"
+			 : "%s: none of the chosen protocols is spoken on such a port",
 		 port->name);
 	return NULL;
 }
@@ -346,7 +352,8 @@ void port_open(struct port *port)
 		return;
 	port->link = open_link(port, &error, why, sizeof(why));
 	if (!port->link) {
-		enum port_state state = error == ENOENT || error == ENXIO || error == ENODEV ? PORT_ABSENT : PORT_REFUSED;
+		enum port_state state =
+			error == ENOENT || error == ENXIO || error == ENODEV ? PORT_ABSENT : PORT_REFUSED;
 
 		if (state != port->state || strcmp(why, port->error) != 0)
 			engine_log(e, LOG_WARNING, "%s", why);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* What limits keep over a restart: one file for all batteries, by identifier, never by port. */
+/*
+ * What is kept over a restart, in one file: of limits by battery, never by port; and what was found on which
+ * adapter.
+ */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -14,6 +17,8 @@
 enum { SAVE_EVERY_S = 15 };
 
 struct remembered {
+	json_t *ports; /* adapter or path -> what was found on it */
+	bool ports_changed;
 	json_t *batteries; /* identifier -> what is kept of it; those that are not here now stay */
 	struct durable *file;
 	uint64_t saved_ms;
@@ -40,10 +45,10 @@ static double get_number(const json_t *o, const char *key)
 	return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-#define HISTORY(X)                                                                                        \
-	X(deepest) X(last) X(average) X(total) X(cycles) X(full_discharges) X(syncs) X(vmin) X(vmax)      \
-	X(cell_min) X(cell_max) X(temp_min) X(temp_max) X(low_voltage_alarms) X(high_voltage_alarms)      \
-	X(energy_out) X(energy_in)
+#define HISTORY(X)                                                                                                     \
+	X(deepest)                                                                                                     \
+	X(last) X(average) X(total) X(cycles) X(full_discharges) X(syncs) X(vmin) X(vmax) X(cell_min) X(cell_max)      \
+		X(temp_min) X(temp_max) X(low_voltage_alarms) X(high_voltage_alarms) X(energy_out) X(energy_in)
 
 static json_t *to_json(const struct limits_saved *s, double now)
 {
@@ -100,10 +105,12 @@ static void put_aside(struct engine *e, const char *path, const char *problem)
 	engine_log(e, LOG_ERROR, "%s: %s; %s", path, problem, rename(path, bad) ? "ignored" : "put aside as .bad");
 }
 
-static json_t *load(struct engine *e, const char *path)
+/* The batteries; the ports go to *ports. */
+static json_t *load(struct engine *e, const char *path, json_t **ports)
 {
 	json_error_t error;
 
+	*ports = NULL;
 	if (access(path, F_OK))
 		return json_object();
 	json_t *root = json_load_file(path, 0, &error);
@@ -113,6 +120,8 @@ static json_t *load(struct engine *e, const char *path)
 		json_incref(batteries);
 	else
 		put_aside(e, path, root ? "no batteries in it" : error.text);
+	if (json_is_object(json_object_get(root, "ports")))
+		*ports = json_incref(json_object_get(root, "ports"));
 	json_decref(root);
 	return json_is_object(batteries) ? batteries : json_object();
 }
@@ -124,10 +133,54 @@ struct remembered *remember_start(struct engine *e)
 	if (!r)
 		return NULL;
 	snprintf(r->path, sizeof(r->path), "%s/batteries.json", e->state_dir);
-	r->batteries = load(e, r->path);
+	r->batteries = load(e, r->path, &r->ports);
+	if (!r->ports)
+		r->ports = json_object();
 	r->file = durable_new(e->loop, r->path, note_failure, e);
 	r->saved_ms = engine_now_ms(e);
 	return r;
+}
+
+/* ---- ports ---- */
+
+static const char *port_key(const struct port *port)
+{
+	return port->usb_serial[0] ? port->usb_serial : port->name;
+}
+
+void remember_port(struct remembered *r, const struct port *port)
+{
+	const struct detect_hint *h = &port->known;
+	const char parity[] = {h->line.parity, 0};
+
+	if (!r || port->replay || !h->protocol)
+		return;
+	json_t *o = json_pack("{s:s,s:i,s:i,s:i,s:i,s:s,s:i}", "protocol", h->protocol->id, "address", h->address,
+			      "dialect", h->dialect, "baud", (int)h->line.baud, "data_bits", h->line.data_bits,
+			      "parity", parity, "stop_bits", h->line.stop_bits);
+	if (o && !json_equal(o, json_object_get(r->ports, port_key(port)))) {
+		json_object_set(r->ports, port_key(port), o);
+		r->ports_changed = true;
+	}
+	json_decref(o);
+}
+
+void remember_port_hint(const struct remembered *r, struct port *port)
+{
+	json_t *o = r ? json_object_get(r->ports, port_key(port)) : NULL;
+	const char *id, *parity;
+	int address, dialect, baud, data_bits, stop_bits;
+
+	if (!o ||
+	    json_unpack(o, "{s:s,s:i,s:i,s:i,s:i,s:s,s:i}", "protocol", &id, "address", &address, "dialect", &dialect,
+			"baud", &baud, "data_bits", &data_bits, "parity", &parity, "stop_bits", &stop_bits))
+		return;
+	port->known = (struct detect_hint){
+		.protocol = protocol_by_id(id),
+		.address = (uint8_t)address,
+		.dialect = (uint8_t)dialect,
+		.line = {(uint32_t)baud, (uint8_t)data_bits, parity[0], (uint8_t)stop_bits},
+	};
 }
 
 bool remember_restore(struct remembered *r, struct pack *p)
@@ -190,10 +243,12 @@ static void save(struct remembered *r, const struct engine *e)
 		if (p->stepped && p->snap.identified && !p->port->replay)
 			changed |= note_pack(r, p);
 	}
-	if (!changed)
+	if (!changed && !r->ports_changed)
 		return;
-	json_t *root = json_pack("{s:O}", "batteries", r->batteries);
-	durable_write(r->file, root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(12)) : NULL);
+	r->ports_changed = false;
+	json_t *root = json_pack("{s:O,s:O}", "batteries", r->batteries, "ports", r->ports);
+	durable_write(r->file,
+		      root ? json_dumps(root, JSON_INDENT(1) | JSON_SORT_KEYS | JSON_REAL_PRECISION(12)) : NULL);
 	json_decref(root);
 }
 
@@ -212,5 +267,6 @@ void remember_end(struct remembered *r, const struct engine *e)
 	save(r, e);
 	durable_close(r->file);
 	json_decref(r->batteries);
+	json_decref(r->ports);
 	free(r);
 }

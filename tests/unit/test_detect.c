@@ -64,7 +64,7 @@ static struct detect *start(vline_device device, struct line device_line, const 
 	line.connected = device != NULL;
 	line.device = device;
 	line.device_line = device_line;
-	struct detect *d = detect_new(protocols_all(), first, NULL, 0, NULL, io, &stats);
+	struct detect *d = detect_new(protocols_all(), &(struct detect_hint){.protocol = first}, NULL, 0, NULL, io, &stats);
 	assert_non_null(d);
 	detect_start(d, line.now_ms);
 	return d;

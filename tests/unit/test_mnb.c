@@ -660,7 +660,7 @@ static void search(const struct protocol *const *protocols)
 	struct detect_io io = {detection_sends, detection_sets, NULL};
 	static struct line_stats stats;
 	uint64_t now = 1;
-	struct detect *d = detect_new(protocols, dev.protocol, NULL, 0, NULL, io, &stats);
+	struct detect *d = detect_new(protocols, &(struct detect_hint){.protocol = dev.protocol}, NULL, 0, NULL, io, &stats);
 
 	assert_non_null(d);
 	version_was_asked = false;
