@@ -1019,10 +1019,13 @@ enum {
 	SOC_WAIT_MS = 500,
 };
 
+enum { MOS_NOT_TOLD = 0xff };
+
 static unsigned mos_code(const struct device *dev, enum command_kind kind)
 {
-	return (unsigned)reading_detail(&dev->reading,
-					kind == COMMAND_CHARGE ? "charge_mos_code" : "discharge_mos_code");
+	double code = reading_detail(&dev->reading, kind == COMMAND_CHARGE ? "charge_mos_code" : "discharge_mos_code");
+
+	return isnan(code) ? MOS_NOT_TOLD : (unsigned)code;
 }
 
 /* Neither on nor off by hand: the board holds it off for a reason of its own. */

@@ -723,7 +723,7 @@ static void proceed_soc(struct device *dev, struct procedure *p, struct next *ne
 
 	if (!step_ask(dev, p, next, REG_SOC, 1))
 		return;
-	if (step_result(p) != STEP_ANSWERED) {
+	if (step_result(p) != STEP_ANSWERED || (step_is_new(p) && !reading_knows(&dev->reading, Q_SOH_PCT))) {
 		step_end(next, COMMAND_REFUSED, "the board does not tell its present SoC and SoH; nothing was sent");
 		return;
 	}
