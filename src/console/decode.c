@@ -31,9 +31,22 @@ static void result_free(struct result *r)
 	r->readings = r->settings = NULL;
 }
 
+/* Bytes in hex, or a CAN frame as ID#DATA. */
 static bool play_hex(const char *hex, uint8_t *buf, struct bytes *out, char *why, size_t size)
 {
-	int n = bytes_from_hex(hex, buf, FRAME_BYTES);
+	struct can_message m;
+	int n;
+
+	if (strchr(hex, '#')) {
+		if (!can_parse(hex, &m)) {
+			snprintf(why, size, "no CAN frame: %.40s", hex);
+			return false;
+		}
+		can_write(&m, buf);
+		*out = (struct bytes){buf, CAN_BYTES};
+		return true;
+	}
+	n = bytes_from_hex(hex, buf, FRAME_BYTES);
 
 	if (n < 0) {
 		snprintf(why, size, "not hexadecimal, or longer than %d bytes: %.24s", FRAME_BYTES, hex);
@@ -166,6 +179,8 @@ static void read_options(const json_t *j, struct protocol_options *o)
 	v = json_object_get(j, "BATTERY_CAPACITY");
 	if (json_is_number(v))
 		o->battery_capacity_Ah = json_number_value(v);
+	v = json_object_get(j, "modules_in_series");
+	o->modules_in_series = (uint8_t)json_integer_value(v);
 }
 
 /* ---- comparing with `expect` ---- */
@@ -321,6 +336,8 @@ static int decode_line(json_t *line, unsigned number, const struct protocol *pro
 		snprintf(r.error, sizeof(r.error), "the line has no list \"exchanges\"");
 	} else {
 		read_options(json_object_get(line, "options"), &options);
+		if (!json_object_get(line, "options"))
+			read_options(json_object_get(json_object_get(line, "also"), "config"), &options);
 		r = protocol ? decode_as(protocol, exchanges, &options)
 			     : decode_any(exchanges, json_string_value(json_object_get(line, "link")), &options);
 	}

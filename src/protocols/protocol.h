@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "model/bytes.h"
+#include "model/can.h"
 #include "model/command.h"
 #include "model/line.h"
 #include "model/reading.h"
@@ -26,6 +27,8 @@
 struct protocol_options {
 	bool invert_current; /* INVERT_CURRENT_MEASUREMENT = -1 */
 	double battery_capacity_Ah;
+	uint8_t modules_in_series, strings; /* ubms-can: UBMS_CAN_MODULE_SERIES, _PARALLEL; 0 = not told */
+	bool master; /* of a battery whose master may be the host (ubms-can): UBMS_CAN_MASTER */
 };
 
 /* One pack as its protocol sees it: what it has told so far. The engine owns it. */
@@ -71,11 +74,14 @@ enum heard {
 };
 
 enum {
-	EVERY_POLL = 0,
+	EVERY_POLL = 0, /* of a stream: what it says holds until it says something else */
 	ONCE = UINT32_MAX, /* when the device was found, and again after it was lost */
 };
 
-/* One row of the poll cycle. */
+/*
+ * One row of the poll cycle. Of a device that streams, one kind of frame: required ones must have been heard since
+ * the last reading before there is another, and what a row said is forgotten every_ms after it was said.
+ */
 struct poll {
 	uint16_t code, arg;
 	uint32_t every_ms;
@@ -109,6 +115,8 @@ struct timing {
 	uint16_t scan_ms;  /* first_ms when looking for further packs on the cable */
 	uint8_t tries;
 	uint32_t poll_ms;  /* shortest sensible poll interval */
+	uint16_t listen_ms; /* streams: in so long each of the required rows comes twice */
+	uint16_t unheard_ms; /* streams: a pack whose required rows do not come for so long is missed */
 };
 
 struct wall_time {
@@ -152,8 +160,9 @@ struct protocol {
 	bool untested; /* on hardware: no record of a real device was ever decoded; faces say so */
 	enum link_kind link;
 	bool also_ble; /* its frames travel through Bluetooth LE as they are, too */
-	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL unless serial;
-				   * of SPI baud is the clock in Hz */
+	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL for BLE and MQTT;
+				   * of SPI baud is the clock in Hz, of CAN the bit rate */
+	const struct can_filter *hears; /* CAN: all that find_frame and overhear want to see */
 	struct timing timing;
 
 	/* What it can do; faces and the feature matrix look here. */
@@ -169,6 +178,15 @@ struct protocol {
 	/* Packs on one cable, found beside the first: addresses first..last; none when last is 0. */
 	uint8_t first_address, last_address;
 	uint32_t point_to_point; /* bit per dialect that has no addresses all the same */
+
+	/* Devices that speak by themselves: a bit per dialect. They are not polled; overhear() tells what they say. */
+	uint32_t streams;
+	/* Dialects that batteries speak beside their own language: given up where another protocol is found on the port. */
+	uint32_t yields;
+	/* What a host must send all the time: encode()'s code and the interval; 0 = nothing. encode() says false while it
+	 * need not be sent. */
+	uint16_t keep_alive;
+	uint32_t keep_alive_ms;
 
 	size_t state_size;  /* of device.state */
 	size_t listen_size; /* of what overhear() keeps */
@@ -215,6 +233,9 @@ struct protocol {
 	 * whose devices only speak when asked and have no other master.
 	 */
 	enum heard (*overhear)(void *listen, struct bytes frame, struct request *as);
+
+	/* Streams: the row of this code and arg was not heard for its every_ms: what it said is unknown again. */
+	void (*forget)(struct device *dev, uint16_t code, uint16_t arg);
 
 	/*
 	 * Of an answer that tells of several packs: the request for the nth further one (from 1), to which the same
