@@ -40,16 +40,14 @@ bool bus_init(struct bus *bus, const struct scenario *s, uint64_t seed, double s
 	bus->scenario = *s;
 	bus->random = random_stir(seed ^ 0xb05);
 	bus->free_at = bus->heard_until = now;
-	bus->speak_at = INT64_MAX;
 	if (*s->registers) {
 		bus->registers = registers_load(s->registers, why, size);
 		if (!bus->registers)
 			return false;
 	}
-	if (s->kind->mastered && s->kind->mastered(s)) {
-		boards++;
-		bus->speak_at = now;
-	}
+	bool mastered = s->kind->mastered && s->kind->mastered(s);
+
+	boards += mastered;
 	while (bus->boards < boards) {
 		struct device *d = &bus->board[bus->boards];
 
@@ -60,6 +58,8 @@ bool bus_init(struct bus *bus, const struct scenario *s, uint64_t seed, double s
 		}
 		bus->boards++;
 	}
+	if (mastered)
+		bus->board[bus->boards - 1].speak_at = now;
 	return true;
 }
 
@@ -190,8 +190,11 @@ static usec next_portion(const struct bus *bus)
 
 usec bus_next(const struct bus *bus)
 {
-	usec next = bus->speak_at;
+	usec next = INT64_MAX;
 
+	for (unsigned i = 0; i < bus->boards; i++)
+		if (bus->board[i].speak_at < next)
+			next = bus->board[i].speak_at;
 	if (bus->first && next_portion(bus) < next)
 		next = next_portion(bus);
 	return next;
@@ -362,7 +365,7 @@ static void hear(struct bus *bus, uint8_t byte, usec when)
 			drop_heard(bus, (size_t)n);
 			request_heard(bus, (struct bytes){request, (size_t)n}, when);
 		} else {
-			drop_heard(bus, 1);
+			drop_heard(bus, (size_t)-n < bus->heard_n ? (size_t)-n : bus->heard_n);
 		}
 	}
 }
@@ -416,14 +419,16 @@ void bus_garbled(struct bus *bus, struct bytes in, usec now)
 		send_bytes(bus, in, begin);
 }
 
-/* ---- a bus master ---- */
+/* ---- who speaks by himself ---- */
 
-static void master_speaks(struct bus *bus, struct device *d, usec now)
+static void speak(struct bus *bus, struct device *d, usec now)
 {
 	struct reply reply = {.delay = 0};
 
 	device_run(d, now);
-	bus->speak_at = d->kind->speak(d, &reply);
+	d->speak_at = d->kind->speak(d, &reply);
+	if (d->kind->streams && (bus->scenario.silent || device_asleep(d)))
+		return;
 	struct bytes request = reply.n ? frame_bytes(&reply.frame[0]) : (struct bytes){NULL, 0};
 
 	if (reply.heard)
@@ -433,8 +438,9 @@ static void master_speaks(struct bus *bus, struct device *d, usec now)
 
 void bus_run(struct bus *bus, usec now)
 {
-	while (bus->speak_at <= now)
-		master_speaks(bus, &bus->board[bus->boards - 1], bus->speak_at);
+	for (unsigned i = 0; i < bus->boards; i++)
+		while (bus->board[i].speak_at <= now)
+			speak(bus, &bus->board[i], bus->board[i].speak_at);
 }
 
 /* ---- what was changed ---- */

@@ -33,7 +33,6 @@ struct bus {
 	usec heard_until;		    /* when its last byte was through */
 	usec free_at;			    /* when the line is quiet again */
 	struct transmission *first;	    /* the next ones come by time */
-	usec speak_at;			    /* of a bus master; INT64_MAX = there is none */
 	unsigned requests, replies, frames; /* how many, for "every Nth" */
 	unsigned writes_told;		    /* what bus_changed() has seen */
 };

@@ -150,6 +150,7 @@ bool device_init(struct device *d, const struct scenario *s, unsigned index, con
 		.now = now,
 		.heard = now,
 		.deaf_until = now,
+		.speak_at = s->kind->streams ? now : INT64_MAX,
 		.registers = registers,
 		.address = index < s->addresses ? s->address[index] : 0,
 	};

@@ -51,6 +51,7 @@ struct device {
 	usec deaf_until;      /* restarting */
 	uint64_t forced_bits; /* of the protocol's alarm bits, from the scenario */
 	bool foreign;	      /* answers something else than it is asked (protocols without address) */
+	usec speak_at;	      /* when it will speak by itself; INT64_MAX = never */
 	unsigned writes;      /* requests that would change a real board's state */
 	usec settle_at;	      /* when the MOS follow their switches; 0 = they do */
 	bool charge_wanted, discharge_wanted;
@@ -62,6 +63,9 @@ struct kind {
 	const char *id, *alias, *about;
 	uint32_t baud;
 	const char *socket; /* it is reached by a unix socket whose path bears this prefix; NULL: by a pty */
+	bool can;	    /* it hangs on the CAN interface that `link` names; baud is the bit rate, a request and each frame
+			     * of a reply are CAN_BYTES (model/can.h) */
+	bool streams;	    /* every board speaks by itself, not only a bus master */
 	uint16_t delay_min_ms, delay_max_ms; /* until a reply begins */
 	usec gap;			     /* silence after which a request begins anew */
 	unsigned max_cells, max_sensors, cells, sensors, capacity;
@@ -88,7 +92,8 @@ struct kind {
 	int (*find_request)(const struct scenario *s, struct bytes in);
 	/* d's answer to a request that find_request() let pass. No frame in out: silence. */
 	void (*answer)(struct device *d, struct bytes request, struct reply *out);
-	/* Speaks unasked (a bus master); NULL: it never does. Returns when to call again. */
+	/* Speaks unasked (a bus master; every board of a kind that streams); NULL: it never does. Returns when to call
+	 * again. */
 	usec (*speak)(struct device *d, struct reply *out);
 	/* ,"key":value ... of what an installer can change, beyond the switches; NULL: nothing. */
 	void (*tell)(const struct device *d, FILE *out);

@@ -50,9 +50,10 @@ static usec clock_now(void)
 /* ---- arguments ---- */
 
 static const char help[] = "Usage: bmscope-sim [--port KIND[,KEY=VALUE...]]... [options]\n"
-			   "Simulates battery management systems, each behind a pty whose path it prints.\n"
+			   "Simulates battery management systems, each behind a pty whose path it prints\n"
+			   "(those on CAN: on the interface that their key `link` names).\n"
 			   "\n"
-			   "  --port KIND[,KEY=VALUE...]  one more port; without any: one of each kind\n"
+			   "  --port KIND[,KEY=VALUE...]  one more port; without any: one of each serial kind\n"
 			   "  --link DIR                  makes a symbolic link to each port in DIR\n"
 			   "  --speed X                   batteries live X times as fast (1; 0 = they stand still)\n"
 			   "  --seed N                    another number, other cells, delays and noise (1)\n"
@@ -153,7 +154,7 @@ static int read_arguments(struct simulator *sim, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	for (unsigned i = 0; !sim->ports || (i && kind_at(i)); i++)
-		if (!add_port(sim, kind_at(i)->id))
+		if (!kind_at(i)->can && !add_port(sim, kind_at(i)->id))
 			return EXIT_USAGE;
 	return -1;
 }

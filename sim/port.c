@@ -15,6 +15,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "sim/port_can.h"
 #include "sim/random.h"
 
 /* ---- line speed ---- */
@@ -58,7 +59,7 @@ static bool set_line(int fd, uint32_t baud)
 
 static bool same_speed(const struct port *p)
 {
-	return p->listener >= 0 || p->bus.scenario.anyspeed || host_baud(p) == p->bus.scenario.baud;
+	return p->listener >= 0 || p->bus.scenario.kind->can || p->bus.scenario.anyspeed || host_baud(p) == p->bus.scenario.baud;
 }
 
 /* ---- a socket in the pty's place ---- */
@@ -177,6 +178,12 @@ static bool open_pty(struct port *p)
 
 static bool plug(struct port *p, usec now, char *why, size_t size)
 {
+	if (p->bus.scenario.kind->can) {
+		snprintf(p->pty, sizeof(p->pty), "%s", p->bus.scenario.link);
+		p->out_n = 0;
+		p->master = port_can_open(p->pty, why, size);
+		return p->master >= 0;
+	}
 	if (p->bus.scenario.kind->socket) {
 		if (listen_at(p))
 			return true;
@@ -228,7 +235,9 @@ void port_close(struct port *p)
 
 const char *port_path(const struct port *p)
 {
-	return *p->bus.scenario.link && !p->bus.scenario.kind->socket ? p->bus.scenario.link : p->pty;
+	const struct kind *kind = p->bus.scenario.kind;
+
+	return *p->bus.scenario.link && !kind->socket && !kind->can ? p->bus.scenario.link : p->pty;
 }
 
 /* ---- traffic ---- */
@@ -252,6 +261,28 @@ bool port_takes(const struct port *p, usec now)
 	return p->master >= 0 && bus_takes_more(&p->bus) <= now;
 }
 
+static ssize_t take_in(struct port *p, uint8_t *in, size_t size)
+{
+	return p->bus.scenario.kind->can ? port_can_receive(p->master, in, size) : read(p->master, in, size);
+}
+
+/* Bytes become frames again when they are whole. */
+static void put_out(struct port *p, const uint8_t *out, size_t n)
+{
+	if (!p->bus.scenario.kind->can) {
+		/* A host that does not read loses bytes, as on a wire. */
+		(void)!write(p->master, out, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		p->out[p->out_n++] = out[i];
+		if (p->out_n < sizeof(p->out))
+			continue;
+		port_can_send(p->master, p->out);
+		p->out_n = 0;
+	}
+}
+
 void port_read(struct port *p, usec now)
 {
 	uint8_t in[512];
@@ -262,14 +293,14 @@ void port_read(struct port *p, usec now)
 		return;
 	}
 	errno = EAGAIN;
-	while (port_takes(p, now) && (n = read(p->master, in, sizeof(in))) > 0) {
+	while (port_takes(p, now) && (n = take_in(p, in, sizeof(in))) > 0) {
 		struct bytes got = {in, (size_t)n};
 
 		if (same_speed(p))
 			bus_receive(&p->bus, got, now);
 		else
 			bus_garbled(&p->bus, got, now);
-		if ((size_t)n < sizeof(in))
+		if ((size_t)n < sizeof(in) && !p->bus.scenario.kind->can)
 			break;
 	}
 	if (p->listener >= 0 && (n == 0 || (n < 0 && errno != EAGAIN)))
@@ -301,8 +332,7 @@ static void send_due(struct port *p, usec now)
 			continue;
 		if (!same_speed(p))
 			n = garble(p, out, n);
-		/* A host that does not read loses bytes, as on a wire. */
-		(void)!write(p->master, out, n);
+		put_out(p, out, n);
 	}
 }
 

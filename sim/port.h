@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* A bus behind a pty or a unix socket: opening, line speed, who has it open, pulling the plug. */
+/* A bus behind a pty, a unix socket or a CAN interface: opening, line speed, who has it open, pulling the plug. */
 #ifndef SIM_PORT_H
 #define SIM_PORT_H
 
+#include "model/can.h"
 #include "sim/bus.h"
 
 struct port {
@@ -11,6 +12,8 @@ struct port {
 	int listener;	   /* -1 = it is a pty */
 	char pty[SCENARIO_PATH + 32]; /* where it is; of a socket: its prefix and path */
 	bool linked;
+	uint8_t out[CAN_BYTES]; /* of CAN: the frame that is on its way */
+	size_t out_n;
 	int notify, watch;	   /* inotify: who opens and closes the pty; -1 = not known */
 	unsigned opens;		   /* by others */
 	usec unplug_at, replug_at; /* INT64_MAX = never */

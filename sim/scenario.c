@@ -515,6 +515,18 @@ static bool check_addresses(struct scenario *s, const struct complaint *c)
 	return true;
 }
 
+/* A CAN controller lets no damaged frame through. */
+static bool check_can(const struct scenario *s, const struct complaint *c)
+{
+	if (!s->kind->can)
+		return true;
+	if (s->echo || s->noise > 0 || s->garbage_n || s->cut.nth || s->chunk.nth || s->badsum || s->lose || s->flip)
+		return complain(c, "echo, noise, garbage, cut, chunk, badsum, lose, flip: not on CAN");
+	if (!*s->link || strchr(s->link, '/'))
+		return complain(c, "link: a CAN interface is needed, as in link=vcan0");
+	return true;
+}
+
 static bool check(struct scenario *s, const struct complaint *c)
 {
 	if (s->cells > s->kind->max_cells)
@@ -531,7 +543,7 @@ static bool check(struct scenario *s, const struct complaint *c)
 		return complain(c, "replug: needs unplug");
 	if (s->cycling && s->current <= 0)
 		s->current = fmin(s->capacity / 4, 120); /* what any board here passes */
-	return check_addresses(s, c) && check_alarms(s, &s->alarm, "alarm", ALARM, c) &&
+	return check_can(s, c) && check_addresses(s, c) && check_alarms(s, &s->alarm, "alarm", ALARM, c) &&
 	       check_alarms(s, &s->warning, "warning", WARNING, c);
 }
 

@@ -113,6 +113,7 @@ void timer_free(uv_timer_t *timer);
 struct port *port_new(struct engine *e, const char *name);
 void port_free(struct port *port);
 void port_open(struct port *port);
+enum link_kind port_link(const struct port *port);
 /* Something is due earlier than was thought. */
 void port_wake(struct port *port);
 void port_fill_view(const struct port *port, struct port_view *v);

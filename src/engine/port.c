@@ -51,6 +51,11 @@ static const struct port_kind *port_kind(const struct port *port)
 	return k;
 }
 
+enum link_kind port_link(const struct port *port)
+{
+	return port_kind(port)->link;
+}
+
 /* The protocols to try on this kind of link, NULL-terminated, into out; how many. */
 static unsigned protocols_for(const struct engine *e, const struct port_kind *kind, const struct protocol **out,
 			      unsigned max)

@@ -8,10 +8,10 @@
 
 enum { ID_AT = 0, LENGTH_AT = 4, DATA_AT = 5, STANDARD_DIGITS = 3, EXTENDED_DIGITS = 8 };
 
-bool can_filter_fits(const struct can_filter *filters, uint32_t id)
+bool can_ids_have(const struct can_ids *list, uint32_t id)
 {
-	for (const struct can_filter *f = filters; f && f->mask; f++)
-		if ((id & f->mask) == (f->id & f->mask))
+	for (const struct can_ids *s = list; s && s->mask; s++)
+		if ((id & s->mask) == (s->id & s->mask))
 			return true;
 	return false;
 }

@@ -22,12 +22,13 @@ struct can_message {
 	uint8_t data[8];
 };
 
-/* Frames that are of interest: those for which (id & mask) == (filter.id & mask), flags included. */
-struct can_filter {
+/* A set of identifiers: those whose (id & mask) is this id & mask, flags included. (The kernel's name is taken.) */
+struct can_ids {
 	uint32_t id, mask; /* mask 0 ends a list */
 };
 
-bool can_filter_fits(const struct can_filter *filters, uint32_t id);
+/* Is id in one of the sets? */
+bool can_ids_have(const struct can_ids *list, uint32_t id);
 
 /* False: b is not one whole frame. Data beyond the length is 0. */
 bool can_read(struct bytes b, struct can_message *out);

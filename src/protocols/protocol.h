@@ -162,7 +162,7 @@ struct protocol {
 	bool also_ble; /* its frames travel through Bluetooth LE as they are, too */
 	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL for BLE and MQTT;
 				   * of SPI baud is the clock in Hz, of CAN the bit rate */
-	const struct can_filter *hears; /* CAN: all that find_frame and overhear want to see */
+	const struct can_ids *hears; /* CAN: all that find_frame and overhear want to see */
 	struct timing timing;
 
 	/* What it can do; faces and the feature matrix look here. */
@@ -233,6 +233,10 @@ struct protocol {
 	 * whose devices only speak when asked and have no other master.
 	 */
 	enum heard (*overhear)(void *listen, struct bytes frame, struct request *as);
+
+	/* CAN: after what overhear() has noted in listen, may detection ask here? silent: nothing at all was heard on
+	 * this bus. NULL: it may. */
+	bool (*may_ask)(const void *listen, bool silent);
 
 	/* Streams: the row of this code and arg was not heard for its every_ms: what it said is unknown again. */
 	void (*forget)(struct device *dev, uint16_t code, uint16_t arg);
