@@ -34,7 +34,7 @@ static const char *against(const struct engine *e, const struct pack *p, const s
 		return "this is a recording";
 	if (p->snap.listening)
 		return "this bus has another master: bmscope only listens";
-	if (!p->sp || !p->port->session)
+	if (!p->sp || !port_session(p->port, p->sp))
 		return "the battery does not answer";
 	if (p->command.active)
 		return "another command is still running";
@@ -219,7 +219,7 @@ int engine_command(struct engine *e, unsigned pack, const struct command *c,
 		end_at_once(&d, COMMAND_DONE, "the counted SoC was set; the BMS keeps its own");
 		return defer(e, d);
 	}
-	int error = why ? 0 : session_command(p->port->session, p->sp->index, c, &now);
+	int error = why ? 0 : session_command(port_session(p->port, p->sp), p->sp->index, c, &now);
 	if (error)
 		why = error == -EPERM ? "this bus has another master" : "another command is still running on this port";
 	if (why) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "engine/detect.h"
 
+#include "engine/listen.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,7 @@ enum {
 	REST_MAX_MS = 10000,
 	LISTEN_MS = 6000, /* a bus master's cycle is about 4.4 s (sheet jk-pb 9) */
 	LISTEN_ANSWERS = 2,
+	LISTEN_LEAST_MS = 1500, /* on CAN, before anything is asked */
 	NEVER_MS = 60000, /* detection closes the windows itself */
 	NEAR = 3,	  /* addresses so far from the usual one are asked before patience is tried */
 	COMMON = 4,	  /* so many protocols have nine of ten batteries */
@@ -24,6 +27,7 @@ enum {
 
 struct candidate {
 	const struct protocol *protocol;
+	const struct line *lines;
 	struct device dev;
 	struct exchange x;
 	const char *refused; /* why, in this window; NULL: it has not */
@@ -72,11 +76,22 @@ struct detect {
 	bool spoke;	  /* somebody, before this sweep */
 	bool listening;
 
+	bool can, bus_spoke;
+	struct listen streams; /* CAN: who speaks by himself */
+
 	struct attempt attempt[DETECT_MAX_ATTEMPTS];
 	unsigned attempt_count;
 };
 
 /* ---- candidates ---- */
+
+/* A bus has the bit rate that it has. */
+static const struct line *lines_of(const struct protocol *p)
+{
+	static const struct line as_it_is[] = {{250000, 8, 'N', 1}, {0}};
+
+	return p->link == LINK_CAN ? as_it_is : p->lines;
+}
 
 static void reset_device(struct detect *d, struct candidate *c, uint8_t address, uint8_t dialect)
 {
@@ -88,9 +103,9 @@ static void reset_device(struct detect *d, struct candidate *c, uint8_t address,
 		.protocol = c->protocol, .address = address, .dialect = dialect, .options = d->options, .state = state};
 }
 
-static bool speaks_on(const struct protocol *p, const struct line *line)
+static bool speaks_on(const struct candidate *c, const struct line *line)
 {
-	for (const struct line *l = p->lines; l && l->baud; l++)
+	for (const struct line *l = c->lines; l && l->baud; l++)
 		if (line_equal(l, line))
 			return true;
 	return false;
@@ -99,7 +114,7 @@ static bool speaks_on(const struct protocol *p, const struct line *line)
 /* In this sweep or an earlier one: whole frames, whatever they said. */
 static bool anybody_spoke(const struct detect *d)
 {
-	if (d->spoke)
+	if (d->spoke || d->bus_spoke)
 		return true;
 	for (unsigned i = 0; i < d->candidate_count; i++)
 		if (d->candidate[i].frames || d->candidate[i].heard)
@@ -174,9 +189,10 @@ static void plan_line(struct detect *d, const struct line *line, const struct se
 
 		if (wanted->who != ALL && (c < COMMON) != (wanted->who == COMMON_ONES))
 			continue;
-		for (unsigned l = 0; p->lines[l].baud; l++) {
+		for (unsigned l = 0; d->candidate[c].lines[l].baud; l++) {
 			s.line = (uint8_t)l;
-			if ((l ? wanted->other_lines : wanted->usual_line) && line_equal(&p->lines[l], line))
+			if ((l ? wanted->other_lines : wanted->usual_line) &&
+			    line_equal(&d->candidate[c].lines[l], line))
 				plan_rows(d, s, p, wanted);
 		}
 	}
@@ -189,7 +205,7 @@ static void plan(struct detect *d, struct selection wanted)
 	unsigned n = 0;
 
 	for (unsigned c = 0; c < d->candidate_count; c++) {
-		const struct line *l = d->candidate[c].protocol->lines;
+		const struct line *l = d->candidate[c].lines;
 
 		for (; l->baud; l++) {
 			unsigned i = 0;
@@ -220,8 +236,10 @@ static void plan_hint(struct detect *d)
 
 	if (!p || p != d->hint.protocol || d->address_count)
 		return;
-	for (unsigned l = 0; p->lines[l].baud; l++)
-		for (unsigned r = 0; r < p->probe_count && line_equal(&p->lines[l], &d->hint.line); r++) {
+	const struct line *lines = d->candidate[0].lines;
+
+	for (unsigned l = 0; lines[l].baud; l++)
+		for (unsigned r = 0; r < p->probe_count && line_equal(&lines[l], &d->hint.line); r++) {
 			const struct probe *row = &p->probes[r];
 			unsigned last = row->last_address ? row->last_address : row->address;
 			struct step s = {
@@ -393,7 +411,7 @@ static void probe_next(struct detect *d, uint64_t now_ms)
 		d->at++;
 		reset_device(d, c, s->address, row->dialect);
 		c->refused = NULL;
-		set_line(d, &c->protocol->lines[s->line]);
+		set_line(d, &c->lines[s->line]);
 		if (!c->protocol->encode(&c->dev, row->code, row->arg, &request))
 			continue;
 		d->asked = c;
@@ -526,7 +544,7 @@ static void close_window(struct detect *d, uint64_t now_ms)
 	d->window_open = false;
 	if (c->x.frames && d->free_ms < d->last_byte_ms + DEAF_MS)
 		d->free_ms = d->last_byte_ms + DEAF_MS;
-	if (c->protocol->overhear)
+	if (c->protocol->overhear && !d->can)
 		hear(d, c, false, now_ms);
 	if (d->phase == PHASE_PROBING)
 		probe_next(d, now_ms);
@@ -574,10 +592,74 @@ static void review_confirmation(struct detect *d, uint64_t now_ms)
 	confirm_next(d, now_ms);
 }
 
-void detect_receive(struct detect *d, struct bytes b, uint64_t now_ms)
+/* ---- a CAN bus ---- */
+
+/* On a bus nobody asks before he has listened. */
+static uint32_t listen_ms(const struct detect *d)
 {
-	if (d->phase == PHASE_FOUND)
-		return;
+	uint32_t ms = d->can ? d->candidate[0].protocol->timing.listen_ms : 0;
+
+	return d->can && ms < LISTEN_LEAST_MS ? LISTEN_LEAST_MS : ms;
+}
+
+static bool may_ask(const struct detect *d)
+{
+	const struct candidate *c = &d->candidate[0];
+
+	if (!d->can)
+		return true;
+	return c->protocol->probe_count &&
+	       (!c->protocol->may_ask || c->protocol->may_ask(c->listen, !d->bus_spoke));
+}
+
+/* Did somebody say this by himself, and does it make him known? */
+static bool makes_known(struct detect *d, struct bytes frame, uint64_t now_ms)
+{
+	struct candidate *c = &d->candidate[0];
+	struct request as;
+	struct device dev;
+
+	if (!c->protocol->overhear || c->protocol->overhear(c->listen, frame, &as) != HEARD_ANSWER)
+		return false;
+	if (!(c->protocol->streams >> as.dialect & 1) || !listen_hears(&d->streams, &as, frame, now_ms, &dev))
+		return false;
+	device_free(&c->dev);
+	c->dev = dev;
+	d->asked = c;
+	d->sent_ms = d->started_ms;
+	d->tx[0] = 0;
+	note_attempt(d, now_ms, "speaks by itself");
+	d->window_open = false;
+	d->phase = PHASE_FOUND;
+	return true;
+}
+
+static void take_bytes(struct detect *d, struct bytes b, uint64_t now_ms);
+
+static void take_frames(struct detect *d, struct bytes run, uint64_t now_ms)
+{
+	for (; run.n && d->phase != PHASE_FOUND; run = bytes_sub(run, CAN_BYTES, run.n)) {
+		struct bytes frame = bytes_sub(run, 0, CAN_BYTES);
+
+		if (!makes_known(d, frame, now_ms) && d->phase != PHASE_RESTING)
+			take_bytes(d, frame, now_ms);
+	}
+}
+
+void detect_bus_spoke(struct detect *d)
+{
+	d->bus_spoke = true;
+}
+
+bool detect_yields(const struct detect *d)
+{
+	return d->phase == PHASE_FOUND && d->asked->protocol->yields >> d->asked->dev.dialect & 1;
+}
+
+/* ---- bytes and time ---- */
+
+static void take_bytes(struct detect *d, struct bytes b, uint64_t now_ms)
+{
 	d->stats->bytes_in += b.n;
 	d->last_byte_ms = now_ms;
 	for (size_t i = 0; i < b.n && d->received + i < sizeof(d->sample); i++)
@@ -593,9 +675,20 @@ void detect_receive(struct detect *d, struct bytes b, uint64_t now_ms)
 			exchange_receive(&d->candidate[i].x, b, now_ms);
 	review(d, now_ms);
 	for (unsigned i = 0; i < d->candidate_count; i++)
-		if ((d->phase == PHASE_PROBING || d->phase == PHASE_LISTENING || d->phase == PHASE_RESTING) &&
-		    speaks_on(d->candidate[i].protocol, &d->line))
+		if (!d->can &&
+		    (d->phase == PHASE_PROBING || d->phase == PHASE_LISTENING || d->phase == PHASE_RESTING) &&
+		    speaks_on(&d->candidate[i], &d->line))
 			listen_to(d, &d->candidate[i], b, now_ms);
+}
+
+void detect_receive(struct detect *d, struct bytes b, uint64_t now_ms)
+{
+	if (d->phase == PHASE_FOUND)
+		return;
+	if (d->can)
+		take_frames(d, b, now_ms);
+	else
+		take_bytes(d, b, now_ms);
 }
 
 void detect_tick(struct detect *d, uint64_t now_ms)
@@ -606,6 +699,11 @@ void detect_tick(struct detect *d, uint64_t now_ms)
 	case PHASE_RESTING:
 		if (now_ms < d->rest_end)
 			return;
+		if (!may_ask(d)) { /* then it goes on listening */
+			d->sweep++;
+			d->rest_end = now_ms + listen_ms(d);
+			return;
+		}
 		plan_sweep(d);
 		probe_next(d, now_ms);
 		return;
@@ -635,7 +733,7 @@ void detect_tick(struct detect *d, uint64_t now_ms)
 	review(d, now_ms);
 	if (d->phase != PHASE_PROBING)
 		return;
-	bool busy = d->received && now_ms < d->last_byte_ms + busy_gap(d) && now_ms < d->busy_end;
+	bool busy = !d->can && d->received && now_ms < d->last_byte_ms + busy_gap(d) && now_ms < d->busy_end;
 
 	if (!d->window_open)
 		probe_next(d, now_ms);
@@ -656,7 +754,7 @@ static uint64_t probing_deadline(const struct detect *d)
 			deadline = x;
 	}
 	uint64_t window = d->window_end;
-	if (d->received && d->last_byte_ms + busy_gap(d) > window)
+	if (!d->can && d->received && d->last_byte_ms + busy_gap(d) > window)
 		window = d->last_byte_ms + busy_gap(d);
 	if (window > d->busy_end)
 		window = d->busy_end;
@@ -707,6 +805,9 @@ struct detect *detect_new(const struct protocol *const *protocols, const struct 
 		d->options = *options;
 	if (hint)
 		d->hint = *hint;
+	d->can = protocols[0] && protocols[0]->link == LINK_CAN;
+	if (d->can)
+		listen_init(&d->streams, protocols[0], options);
 	for (int pass = 0; pass < 2; pass++) { /* the remembered one comes first */
 		for (unsigned i = 0; i < n; i++) {
 			if ((protocols[i] == d->hint.protocol) != (pass == 0))
@@ -716,6 +817,7 @@ struct detect *detect_new(const struct protocol *const *protocols, const struct 
 			struct candidate *c = &d->candidate[d->candidate_count++];
 
 			c->protocol = protocols[i];
+			c->lines = lines_of(protocols[i]);
 			c->listen = c->protocol->listen_size ? calloc(1, c->protocol->listen_size) : NULL;
 			if (!device_init(&c->dev, c->protocol, 0, 0, options) ||
 			    (c->protocol->listen_size && !c->listen)) {
@@ -735,6 +837,7 @@ void detect_free(struct detect *d)
 		device_free(&d->candidate[i].dev);
 		free(d->candidate[i].listen);
 	}
+	listen_free(&d->streams);
 	free(d->candidate);
 	free(d->plan);
 	free(d);
@@ -745,7 +848,7 @@ void detect_start(struct detect *d, uint64_t now_ms)
 	d->started_ms = now_ms;
 	d->sweep = DETECT_QUICK;
 	d->phase = PHASE_RESTING;
-	d->rest_end = now_ms;
+	d->rest_end = now_ms + listen_ms(d);
 	detect_tick(d, now_ms);
 }
 

@@ -8,6 +8,9 @@
  * Every frame is offered to every protocol of the line: a late answer to an earlier question still
  * counts. A protocol is declared after a checked frame and a second, plausible answer. Only reads are
  * sent; the one exception (probe.only_when_silent) goes out only where nothing has spoken.
+ *
+ * On a CAN bus each protocol is looked for by itself: it is listened for first, which finds what speaks unasked
+ * (listen.h), and goes on; then it is asked for, where the protocol says that it may be.
  */
 #ifndef ENGINE_DETECT_H
 #define ENGINE_DETECT_H
@@ -57,9 +60,13 @@ struct detect *detect_new(const struct protocol *const *protocols, const struct 
 void detect_free(struct detect *d);
 
 void detect_start(struct detect *d, uint64_t now_ms);
+/* CAN: whole frames only, those of protocol->hears. */
 void detect_receive(struct detect *d, struct bytes b, uint64_t now_ms);
 void detect_tick(struct detect *d, uint64_t now_ms);
 uint64_t detect_deadline(const struct detect *d);
+
+/* CAN: something was heard on this bus, of whatever kind. */
+void detect_bus_spoke(struct detect *d);
 
 enum detect_state detect_state(const struct detect *d);
 /*
@@ -67,6 +74,9 @@ enum detect_state detect_state(const struct detect *d);
  * d must be freed next. *listening: it has another master, do not transmit.
  */
 struct device detect_take(struct detect *d, bool *listening);
+
+/* After DETECT_FOUND: what was found is a dialect of protocol->yields. */
+bool detect_yields(const struct detect *d);
 
 /* Progress, for people. */
 struct detect_progress {

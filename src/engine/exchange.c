@@ -65,16 +65,23 @@ static void drop(struct exchange *x, size_t n)
 	memmove(x->in, x->in + n, x->in_n);
 }
 
+/* Frames of others come between those of an answer. */
+static bool shared(const struct exchange *x)
+{
+	return x->dev->protocol->link == LINK_CAN;
+}
+
 static void judge(struct exchange *x, struct bytes frame, uint64_t now_ms)
 {
 	const char *why = NULL;
 
 	switch (x->dev->protocol->take(x->dev, &x->request, frame, &why)) {
 	case FRAME_FOREIGN:
-		x->stats->foreign_frames += frame.n > 0;
+		x->stats->foreign_frames += frame.n > 0 && !shared(x);
 		break;
 	case FRAME_PART:
 		x->part = true;
+		x->last_byte_ms = now_ms > x->last_byte_ms ? now_ms : x->last_byte_ms;
 		break;
 	case FRAME_ANSWER:
 		end(x, EXCHANGE_ANSWERED, now_ms);
@@ -148,7 +155,8 @@ void exchange_receive(struct exchange *x, struct bytes b, uint64_t now_ms)
 	if (x->state != EXCHANGE_WAITING)
 		return;
 	x->stats->bytes_in += b.n;
-	x->last_byte_ms = now_ms;
+	if (!shared(x))
+		x->last_byte_ms = now_ms;
 	while (b.n && x->state == EXCHANGE_WAITING) {
 		struct bytes part = bytes_sub(b, 0, sizeof(x->in) - x->in_n);
 

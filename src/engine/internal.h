@@ -7,8 +7,10 @@
 #include "engine/session.h"
 #include "links/link.h"
 
-#define MAX_PORTS 128
-#define MAX_PACKS 256
+#define MAX_PORTS     128
+#define MAX_PACKS     256
+#define MAX_PROTOCOLS 64 /* of one link */
+#define PORT_RUN      64 /* CAN frames that are looked at at a time */
 
 struct port;
 struct replay;
@@ -35,6 +37,19 @@ struct pack {
 	} command;
 };
 
+/* A protocol is looked for (detect), then spoken (session): talk.c. */
+struct talk {
+	struct port *port;
+	const struct protocol **protocols; /* to look for, NULL-terminated; in the port's list */
+	struct detect *detect;
+	struct session *session;
+	const struct protocol *protocol; /* last spoken */
+	bool yields;			 /* what is spoken may be the second language of a battery found elsewhere */
+	bool listening;			 /* the session does not transmit; known to people and packs */
+	struct attempt *attempt;	 /* of the detection that ended, owned */
+	unsigned attempt_count;
+};
+
 struct port {
 	struct engine *engine;
 	unsigned id;
@@ -48,9 +63,9 @@ struct port {
 	char error[192];
 	struct line line;
 	struct link *link;
-	struct detect *detect;
-	struct session *session;
-	bool listening; /* the session does not transmit; known to people and packs */
+	const struct protocol *protocols[2 * MAX_PROTOCOLS]; /* of its talks; each list ends with NULL */
+	struct talk *talk; /* talk_count of them; of a CAN bus one for each protocol */
+	unsigned talk_count;
 	struct replay *replay; /* not owned; its bytes come from a recording */
 	const struct protocol *protocol; /* last spoken */
 	struct detect_hint known;        /* what answered here last; from disk when nothing has yet */
@@ -58,8 +73,6 @@ struct port {
 	uint64_t opened_ms, retry_ms;
 	uint64_t shown_ms; /* last progress shown */
 	double detected_s;
-	struct attempt *attempt; /* of the detection that ended, owned */
-	unsigned attempt_count;
 	uv_timer_t *timer; /* its own allocation: freed when the loop has closed it */
 };
 
@@ -120,6 +133,26 @@ void port_fill_view(const struct port *port, struct port_view *v);
 /* The machine's device files have changed. */
 void port_devices_changed(struct port *port);
 
+/* What the talks want carried. */
+void port_send(struct port *port, const struct request *request);
+void port_set_line(struct port *port, const struct line *line);
+/* A talk has found who is there. */
+void port_found(struct port *port, const struct device *dev);
+/* The session that this pack of the port belongs to; NULL: none. */
+struct session *port_session(const struct port *port, const struct session_pack *sp);
+
+/* talk.c */
+/* Begins to look for the protocols. False: no memory (it is logged). */
+bool talk_start(struct talk *talk);
+/* The port is gone, or bmscope ends. */
+void talk_end(struct talk *talk, const char *why);
+void talk_free(struct talk *talk);
+void talk_receive(struct talk *talk, struct bytes b);
+void talk_tick(struct talk *talk);
+uint64_t talk_deadline(const struct talk *talk);
+/* After bytes or time: what follows from them. */
+void talk_advance(struct talk *talk);
+
 /* pack.c */
 /* The pack for what a port has found: one that was there before, or a new one. NULL: too many. */
 struct pack *pack_found(struct port *port, struct session_pack *sp, const struct protocol *protocol, uint8_t address,
@@ -132,6 +165,8 @@ void pack_missed(struct pack *p, unsigned failures, const char *error);
 void pack_configure(struct pack *p);
 /* Nothing talks to it any more. */
 void pack_detached(struct pack *p, const char *why);
+/* It never was a battery of its own. May be NULL. */
+void pack_gone_for_good(struct pack *p);
 /* Once a second: old values become stale, limits learn of polls that did not come. */
 void pack_tick(struct pack *p);
 void pack_free(struct pack *p);

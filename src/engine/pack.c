@@ -197,6 +197,12 @@ static void remove_pack(struct pack *p)
 	pack_free(p);
 }
 
+void pack_gone_for_good(struct pack *p)
+{
+	if (p)
+		remove_pack(p);
+}
+
 /* The pack that this port and address held before, if nothing talks to it now. */
 static struct pack *former_pack(const struct port *port, const struct protocol *protocol, uint8_t address)
 {
@@ -217,7 +223,8 @@ static void drop_replaced(struct port *port, const struct protocol *protocol)
 	struct engine *e = port->engine;
 
 	for (unsigned i = e->pack_count; i-- > 0;)
-		if (e->pack[i]->port == port && !e->pack[i]->sp && e->pack[i]->snap.protocol != protocol)
+		if (e->pack[i]->port == port && !e->pack[i]->sp && e->pack[i]->snap.protocol != protocol &&
+		    port_link(port) != LINK_CAN) /* there others go on beside it */
 			remove_pack(e->pack[i]);
 }
 
@@ -433,6 +440,8 @@ void pack_tick(struct pack *p)
 	uint64_t poll = engine_poll_ms(p->engine);
 	if (p->snap.listening)
 		poll = LOST_MS;
+	else if (p->sp && p->snap.protocol->streams >> p->sp->dev.dialect & 1)
+		poll = p->snap.protocol->timing.unheard_ms;
 	if (p->stepped && now > p->step_ms + poll + poll / 2 && now > p->seen_ms + poll + poll / 2) {
 		step_limits(p, &failed);
 		changed = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Ports: a link that comes and goes, detection on it, then a session. */
+/* Ports: a link that comes and goes, and what is talked over it. */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +14,7 @@
 enum {
 	RETRY_ABSENT_MS = 1000, /* besides the news from /dev */
 	RETRY_REFUSED_MS = 2000,
-	GIVE_UP_MS = 10000, /* a line on which every pack is silent is looked at afresh */
 	PROGRESS_MS = 100,  /* detection shows itself at most so often */
-	MAX_PROTOCOLS = 64,
 };
 
 static const struct line first_line = {115200, 8, 'N', 1};
@@ -72,9 +71,8 @@ static unsigned protocols_for(const struct engine *e, const struct port_kind *ki
 
 /* ---- what the link carries ---- */
 
-static void port_send(void *ctx, const struct request *request)
+void port_send(struct port *port, const struct request *request)
 {
-	struct port *port = ctx;
 	struct bytes b = {request->tx, request->n};
 
 	if (!port->link)
@@ -91,10 +89,8 @@ static void port_send(void *ctx, const struct request *request)
 	engine_traffic(port->engine, port, TRAFFIC_SENT, b, NULL);
 }
 
-static void port_set_line(void *ctx, const struct line *line)
+void port_set_line(struct port *port, const struct line *line)
 {
-	struct port *port = ctx;
-
 	port->line = *line;
 	if (!port->link)
 		return;
@@ -105,141 +101,114 @@ static void port_set_line(void *ctx, const struct line *line)
 	recorder_note_line(port->engine->recorder, port->engine, port);
 }
 
-/* ---- the session's news ---- */
+/* ---- talks ---- */
 
-static void session_found(void *ctx, struct session_pack *sp, uint64_t now_ms)
+void port_found(struct port *port, const struct device *dev)
 {
-	struct port *port = ctx;
-	const struct protocol *protocol = sp->dev.protocol;
-	bool addressed = protocol->last_address && !(protocol->point_to_point >> sp->dev.dialect & 1);
-	struct pack *p = pack_found(port, sp, protocol, sp->dev.address, addressed,
-				    port->session && session_listening(port->session));
+	struct engine *e = port->engine;
 
-	(void)now_ms;
-	if (!p)
-		engine_log(port->engine, LOG_ERROR, "%s: too many batteries, this one is not shown", port->name);
+	port->protocol = dev->protocol;
+	if (port_link(port) != LINK_CAN) { /* there nothing has to be searched in an order */
+		port->known = (struct detect_hint){dev->protocol, dev->address, dev->dialect, port->line};
+		remember_port(e->remembered, port);
+	}
+	port->detected_s = (double)(now_of(port) - port->opened_ms) / 1000;
+	engine_log(e, LOG_INFO, "%s: %s found after %.2f s", port->name, dev->protocol->id, port->detected_s);
+	recorder_note_protocol(e->recorder, e, port);
+	port->state = PORT_RUNNING;
+}
+
+struct session *port_session(const struct port *port, const struct session_pack *sp)
+{
+	for (unsigned i = 0; i < port->talk_count; i++)
+		if (port->talk[i].session && session_has(port->talk[i].session, sp))
+			return port->talk[i].session;
+	return NULL;
+}
+
+/* On a CAN bus each protocol has a talk of its own, elsewhere there is one. False: no memory. */
+static bool make_talks(struct port *port)
+{
+	const struct protocol *found[MAX_PROTOCOLS + 1];
+	unsigned n = protocols_for(port->engine, port_kind(port), found, MAX_PROTOCOLS);
+	bool apart = port_link(port) == LINK_CAN;
+	unsigned at = 0;
+
+	port->talk_count = apart ? n : 1;
+	port->talk = calloc(port->talk_count, sizeof(*port->talk));
+	if (!port->talk) {
+		port->talk_count = 0;
+		return false;
+	}
+	for (unsigned i = 0; i < n; i++) {
+		if (apart || !i)
+			port->talk[apart ? i : 0] = (struct talk){.port = port, .protocols = &port->protocols[at]};
+		port->protocols[at++] = found[i];
+		if (apart)
+			port->protocols[at++] = NULL;
+	}
+	if (!apart)
+		port->protocols[at] = NULL;
+	return true;
+}
+
+static void free_talks(struct port *port)
+{
+	for (unsigned i = 0; i < port->talk_count; i++)
+		talk_free(&port->talk[i]);
+	free(port->talk);
+	port->talk = NULL;
+	port->talk_count = 0;
+}
+
+static void start_talks(struct port *port)
+{
+	free_talks(port);
+	if (!make_talks(port)) {
+		engine_log(port->engine, LOG_ERROR, "%s: out of memory", port->name);
+		return;
+	}
+	if (!port->known.protocol)
+		remember_port_hint(port->engine->remembered, port);
+	port->state = PORT_DETECTING;
+	for (unsigned i = 0; i < port->talk_count; i++)
+		talk_start(&port->talk[i]);
 	engine_show_port(port->engine, port);
 }
 
-static void session_reading(void *ctx, struct session_pack *sp, uint64_t now_ms)
+static void end_talks(struct port *port, const char *why)
 {
-	struct port *port = ctx;
-	struct pack *p = pack_of(port->engine, sp);
-
-	(void)now_ms;
-	if (p)
-		pack_reading(p, &sp->dev, sp->identified, sp->poll_ms);
+	for (unsigned i = 0; i < port->talk_count; i++)
+		talk_end(&port->talk[i], why);
 }
 
-static void session_missed(void *ctx, struct session_pack *sp, uint64_t now_ms)
+/* The first talk that has got to a session; else NULL. */
+static const struct talk *speaking(const struct port *port)
 {
-	struct port *port = ctx;
-	struct pack *p = pack_of(port->engine, sp);
-
-	(void)now_ms;
-	if (p)
-		pack_missed(p, sp->failures, sp->error);
+	for (unsigned i = 0; i < port->talk_count; i++)
+		if (port->talk[i].session)
+			return &port->talk[i];
+	return NULL;
 }
 
-static void session_command_done(void *ctx, struct session_pack *sp, const struct command *command,
-				 const struct command_outcome *outcome, uint64_t now_ms)
+/* The one whose search people want to see: that asks, or else the first that searches. */
+static const struct talk *searching(const struct port *port)
 {
-	struct port *port = ctx;
-	struct pack *p = pack_of(port->engine, sp);
+	const struct talk *first = NULL;
 
-	(void)command;
-	(void)now_ms;
-	if (p)
-		command_done(p, outcome);
+	for (unsigned i = 0; i < port->talk_count; i++) {
+		const struct talk *t = &port->talk[i];
+
+		if (!t->detect)
+			continue;
+		if (t->protocols[0] && t->protocols[0]->probe_count)
+			return t;
+		first = first ? first : t;
+	}
+	return first;
 }
 
 /* ---- states ---- */
-
-static void end_session(struct port *port, const char *why)
-{
-	if (!port->session)
-		return;
-	for (unsigned i = 0; i < session_packs(port->session); i++) {
-		struct pack *p = pack_of(port->engine, session_pack(port->session, i));
-
-		if (p)
-			pack_detached(p, why);
-	}
-	session_free(port->session);
-	port->session = NULL;
-}
-
-static void keep_attempts(struct port *port)
-{
-	const struct attempt *a;
-	unsigned n = detect_attempts(port->detect, &a);
-
-	free(port->attempt);
-	port->attempt = n ? malloc(n * sizeof(*a)) : NULL;
-	port->attempt_count = port->attempt ? n : 0;
-	if (port->attempt)
-		memcpy(port->attempt, a, n * sizeof(*a));
-}
-
-static void end_detection(struct port *port)
-{
-	if (!port->detect)
-		return;
-	keep_attempts(port);
-	detect_free(port->detect);
-	port->detect = NULL;
-}
-
-static void start_detection(struct port *port)
-{
-	struct engine *e = port->engine;
-	struct detect_io io = {port_send, port_set_line, port};
-	struct protocol_options options = {
-		.invert_current = e->config.invert_current_measurement < 0,
-		.battery_capacity_Ah = e->config.battery_capacity,
-	};
-	const struct protocol *protocols[MAX_PROTOCOLS + 1];
-
-	protocols_for(e, port_kind(port), protocols, MAX_PROTOCOLS);
-	if (!port->known.protocol)
-		remember_port_hint(e->remembered, port);
-	port->detect = detect_new(protocols, &port->known, e->options.addresses, e->options.address_count, &options, io,
-				  &port->stats);
-	if (!port->detect) {
-		engine_log(e, LOG_ERROR, "%s: out of memory", port->name);
-		return;
-	}
-	port->state = PORT_DETECTING;
-	detect_start(port->detect, now_of(port));
-	engine_show_port(e, port);
-}
-
-static void start_session(struct port *port)
-{
-	struct engine *e = port->engine;
-	struct session_io io = {port_send, session_found, session_reading, session_missed, session_command_done, port};
-	bool listening;
-	struct device dev = detect_take(port->detect, &listening);
-
-	end_detection(port);
-	port->protocol = dev.protocol;
-	port->known = (struct detect_hint){dev.protocol, dev.address, dev.dialect, port->line};
-	remember_port(e->remembered, port);
-	port->detected_s = (double)(now_of(port) - port->opened_ms) / 1000;
-	port->session = session_new(dev, &port->line, listening, engine_poll_ms(e), e->options.addresses,
-				    e->options.address_count, io, &port->stats);
-	if (!port->session) {
-		device_free(&dev);
-		engine_log(e, LOG_ERROR, "%s: out of memory", port->name);
-		port->state = PORT_REFUSED;
-		return;
-	}
-	engine_log(e, LOG_INFO, "%s: %s found after %.2f s", port->name, port->protocol->id, port->detected_s);
-	recorder_note_protocol(e->recorder, e, port);
-	port->state = PORT_RUNNING;
-	session_start(port->session, now_of(port));
-	engine_show_port(e, port);
-}
 
 static void close_link(struct port *port)
 {
@@ -255,8 +224,7 @@ static void port_lost(struct port *port, int error, const char *say)
 	engine_log(e, LOG_WARNING, "%s: %s", port->name, say);
 	engine_traffic(e, port, TRAFFIC_NOTE, (struct bytes){NULL, 0}, say);
 	close_link(port);
-	end_detection(port);
-	end_session(port, say);
+	end_talks(port, say);
 	port->state = PORT_ABSENT;
 	port->error_code = error;
 	snprintf(port->error, sizeof(port->error), "%s", say);
@@ -275,26 +243,10 @@ static void advance(struct port *port)
 {
 	uint64_t now = now_of(port);
 
-	if (port->detect && detect_state(port->detect) == DETECT_FOUND)
-		start_session(port);
-	bool listening = port->session && session_listening(port->session);
-	if (listening && !port->listening) {
-		engine_log(port->engine, LOG_INFO, "%s: the bus has another master, bmscope only listens", port->name);
-		packs_listen(port);
-	}
-	port->listening = listening;
-	if (port->session) {
-		uint64_t silent = session_silent_since(port->session);
-
-		if (silent && now > silent + GIVE_UP_MS && !session_listening(port->session)) {
-			end_session(port, "no answer; the line is searched anew");
-			start_detection(port);
-		} else if (silent && now > silent + 2 * GIVE_UP_MS) {
-			end_session(port, "nothing heard on this bus; the line is searched anew");
-			start_detection(port);
-		}
-	}
-	if (port->detect && now >= port->shown_ms + PROGRESS_MS) {
+	for (unsigned i = 0; i < port->talk_count; i++)
+		talk_advance(&port->talk[i]);
+	port->state = speaking(port) ? PORT_RUNNING : PORT_DETECTING;
+	if (port->state == PORT_DETECTING && now >= port->shown_ms + PROGRESS_MS) {
 		port->shown_ms = now;
 		engine_show_port(port->engine, port);
 	}
@@ -304,13 +256,10 @@ static void advance(struct port *port)
 static void link_received(void *ctx, struct bytes b)
 {
 	struct port *port = ctx;
-	uint64_t now = now_of(port);
 
 	engine_traffic(port->engine, port, TRAFFIC_RECEIVED, b, NULL);
-	if (port->detect)
-		detect_receive(port->detect, b, now);
-	else if (port->session)
-		session_receive(port->session, b, now);
+	for (unsigned i = 0; i < port->talk_count; i++)
+		talk_receive(&port->talk[i], b);
 	advance(port);
 }
 
@@ -377,7 +326,7 @@ void port_open(struct port *port)
 	port->detected_s = NAN;
 	learn_description(port);
 	engine_traffic(e, port, TRAFFIC_NOTE, (struct bytes){NULL, 0}, "opened");
-	start_detection(port);
+	start_talks(port);
 	schedule(port);
 }
 
@@ -401,16 +350,13 @@ void port_devices_changed(struct port *port)
 static void on_timer(uv_timer_t *timer)
 {
 	struct port *port = timer->data;
-	uint64_t now = now_of(port);
 
 	if (!port->link) {
 		port_open(port);
 		return;
 	}
-	if (port->detect)
-		detect_tick(port->detect, now);
-	else if (port->session)
-		session_tick(port->session, now);
+	for (unsigned i = 0; i < port->talk_count; i++)
+		talk_tick(&port->talk[i]);
 	advance(port);
 }
 
@@ -422,10 +368,11 @@ static void schedule(struct port *port)
 		return;
 	if (!port->link)
 		deadline = port->retry_ms;
-	else if (port->detect)
-		deadline = detect_deadline(port->detect);
-	else if (port->session)
-		deadline = session_deadline(port->session);
+	for (unsigned i = 0; port->link && i < port->talk_count; i++) {
+		uint64_t due = talk_deadline(&port->talk[i]);
+
+		deadline = due < deadline ? due : deadline;
+	}
 	if (deadline == UINT64_MAX) {
 		uv_timer_stop(port->timer);
 		return;
@@ -465,10 +412,9 @@ struct port *port_new(struct engine *e, const char *name)
 void port_free(struct port *port)
 {
 	close_link(port);
-	end_detection(port);
-	end_session(port, "bmscope ends");
+	end_talks(port, "bmscope ends");
+	free_talks(port);
 	timer_free(port->timer);
-	free(port->attempt);
 	free(port);
 }
 
@@ -482,20 +428,33 @@ void port_fill_view(const struct port *port, struct port_view *v)
 		.protocol = port->protocol,
 		.stats = port->stats,
 		.detected_s = port->detected_s,
-		.attempt = port->attempt,
-		.attempt_count = port->attempt_count,
 	};
+	const struct talk *search = searching(port);
+
 	snprintf(v->name, sizeof(v->name), "%s", port->name);
 	snprintf(v->description, sizeof(v->description), "%s", port->description);
 	snprintf(v->error, sizeof(v->error), "%s", port->error);
-	if (port->session) {
-		v->packs = session_packs(port->session);
-		v->listening = port->listening;
-		v->searching = session_searching(port->session, now_of(port));
+	for (unsigned i = 0; i < port->talk_count; i++) {
+		const struct talk *t = &port->talk[i];
+
+		if (t->session) {
+			v->packs += session_packs(t->session);
+			v->listening = v->listening || t->listening;
+			v->searching = v->searching || session_searching(t->session, now_of(port));
+		} else if (t->detect && port->talk_count > 1) {
+			v->searching = v->searching || !detect_sweeps(t->detect);
+		}
+		if (t->attempt_count && !v->attempt_count) {
+			v->attempt = t->attempt;
+			v->attempt_count = t->attempt_count;
+		}
 	}
-	if (port->detect) {
-		v->progress = detect_progress(port->detect, now_of(port));
-		v->sweeps = detect_sweeps(port->detect);
-		v->attempt_count = detect_attempts(port->detect, &v->attempt);
+	if (search && !speaking(port)) {
+		v->progress = detect_progress(search->detect, now_of(port));
+		v->sweeps = UINT_MAX;
+		for (unsigned i = 0; i < port->talk_count; i++)
+			if (port->talk[i].detect && detect_sweeps(port->talk[i].detect) < v->sweeps)
+				v->sweeps = detect_sweeps(port->talk[i].detect);
+		v->attempt_count = detect_attempts(search->detect, &v->attempt);
 	}
 }

@@ -106,7 +106,7 @@ int engine_record(struct engine *e, const char *path)
 		if (!e->port[i]->link)
 			continue;
 		recorder_note_line(r, e, e->port[i]);
-		if (e->port[i]->session)
+		if (e->port[i]->state == PORT_RUNNING)
 			recorder_note_protocol(r, e, e->port[i]);
 	}
 	return 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/listen.h"
 #include "protocols/procedure.h"
 
 enum {
@@ -70,6 +71,10 @@ struct session {
 	uint64_t scan_due, scan_last;
 	unsigned scan_burst; /* addresses asked since the last cycle */
 
+	bool streams;	      /* packs speak by themselves */
+	struct listen others; /* of those, who is not known yet */
+	uint64_t keep_alive_at;
+
 	/* listening; also what is heard between one's own exchanges */
 	void *listen;
 	unsigned foreign_requests;
@@ -126,6 +131,7 @@ static void start_anew(struct session_pack *p)
 	if (p->dev.state)
 		memset(p->dev.state, 0, p->dev.protocol->state_size);
 	memset(p->row, 0, sizeof(p->row));
+	memset(&p->stream, 0, sizeof(p->stream));
 }
 
 static void note_good(struct session *s, struct session_pack *p, uint64_t now_ms)
@@ -422,7 +428,7 @@ static bool command_waits(const struct session *s, uint64_t now_ms)
 
 static bool scans(const struct session *s)
 {
-	return s->protocol->last_address && !s->listening && s->pack_count && s->pack_count < SESSION_MAX_PACKS &&
+	return s->protocol->last_address && !s->listening && !s->streams && s->pack_count && s->pack_count < SESSION_MAX_PACKS &&
 	       !(s->protocol->point_to_point >> s->pack[0]->dev.dialect & 1);
 }
 
@@ -667,10 +673,116 @@ static void start_listening(struct session *s, uint64_t now_ms)
 	s->started_ms = now_ms; /* each pack has its time to be heard */
 }
 
-/* When listening: a pack that has not been heard by then is missed. */
+static uint32_t unheard_ms(const struct session *s)
+{
+	return s->streams && s->protocol->timing.unheard_ms ? s->protocol->timing.unheard_ms : UNHEARD_MS;
+}
+
+/* When not asking: a pack that has not been heard by then is missed. */
 static uint64_t unheard_at(const struct session *s, const struct session_pack *p)
 {
-	return (p->good_ms > s->started_ms ? p->good_ms : s->started_ms) + UNHEARD_MS;
+	return (p->good_ms > s->started_ms ? p->good_ms : s->started_ms) + unheard_ms(s);
+}
+
+static void miss_unheard(struct session *s, uint64_t now_ms)
+{
+	char say[64];
+
+	snprintf(say, sizeof(say), "not heard on this bus for %u s", unheard_ms(s) / 1000);
+	for (unsigned i = 0; i < s->pack_count; i++) {
+		struct session_pack *p = s->pack[i];
+
+		if (now_ms < p->next_poll || now_ms < unheard_at(s, p))
+			continue;
+		p->next_poll = now_ms + s->poll_ms;
+		note_missed(s, p, say, now_ms);
+	}
+}
+
+/* ---- packs that speak by themselves ---- */
+
+static struct session_pack *new_voice(struct session *s, const struct request *as, struct bytes frame, uint64_t now_ms)
+{
+	struct device dev;
+
+	if (s->pack_count == SESSION_MAX_PACKS || !listen_hears(&s->others, as, frame, now_ms, &dev))
+		return NULL;
+	return add_pack(s, dev, now_ms);
+}
+
+/* A reading is due when all of it has come anew, but not more often than somebody wants it. */
+static void publish_stream(struct session *s, struct session_pack *p, uint64_t now_ms)
+{
+	bool due = now_ms >= p->next_poll || p->failures;
+
+	if (!due || !stream_complete(&p->stream, &p->dev))
+		return;
+	stream_published(&p->stream);
+	p->cycle_start = now_ms;
+	p->next_poll = now_ms + s->poll_ms;
+	p->identified = true;
+	s->heard_ms = now_ms;
+	note_good(s, p, now_ms);
+}
+
+static void hear_stream(struct session *s, struct bytes frame, uint64_t now_ms)
+{
+	struct request as;
+	const char *why = NULL;
+
+	if (s->protocol->overhear(s->listen, frame, &as) != HEARD_ANSWER || !(s->protocol->streams >> as.dialect & 1))
+		return;
+	struct session_pack *p = pack_at(s, as.address);
+
+	if (!p) {
+		new_voice(s, &as, frame, now_ms);
+		return;
+	}
+	enum verdict verdict = s->protocol->take(&p->dev, &as, frame, &why);
+
+	s->stats->bad_frames += verdict == FRAME_BAD;
+	if (verdict != FRAME_ANSWER)
+		return;
+	s->stats->answers++;
+	stream_heard(&p->stream, s->protocol, stream_row(s->protocol, &as), now_ms);
+	publish_stream(s, p, now_ms);
+}
+
+static void tick_stream(struct session *s, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < s->pack_count; i++)
+		stream_age(&s->pack[i]->stream, &s->pack[i]->dev, now_ms);
+	miss_unheard(s, now_ms);
+}
+
+static uint64_t stream_due(const struct session *s)
+{
+	uint64_t deadline = UINT64_MAX;
+
+	for (unsigned i = 0; i < s->pack_count; i++) {
+		const struct session_pack *p = s->pack[i];
+		uint64_t age = stream_deadline(&p->stream, s->protocol);
+		uint64_t missed = unheard_at(s, p) > p->next_poll ? unheard_at(s, p) : p->next_poll;
+
+		deadline = age < deadline ? age : deadline;
+		deadline = missed < deadline ? missed : deadline;
+	}
+	return deadline;
+}
+
+/* ---- what must be said all the time ---- */
+
+static void keep_alive(struct session *s, uint64_t now_ms)
+{
+	struct request request;
+
+	if (!s->protocol->keep_alive_ms || now_ms < s->keep_alive_at || !s->pack_count)
+		return;
+	s->keep_alive_at += s->protocol->keep_alive_ms;
+	if (s->keep_alive_at <= now_ms)
+		s->keep_alive_at = now_ms + s->protocol->keep_alive_ms;
+	if (s->protocol->encode(&s->pack[0]->dev, s->protocol->keep_alive, 0, &request))
+		s->io.send(s->io.ctx, &request);
 }
 
 void session_receive(struct session *s, struct bytes b, uint64_t now_ms)
@@ -680,7 +792,13 @@ void session_receive(struct session *s, struct bytes b, uint64_t now_ms)
 		overhear(s, b, now_ms);
 		return;
 	}
-	if (s->protocol->overhear)
+	for (struct bytes rest = b; s->streams && rest.n; rest = bytes_sub(rest, CAN_BYTES, rest.n))
+		hear_stream(s, bytes_sub(rest, 0, CAN_BYTES), now_ms);
+	if (s->streams && s->work == WORK_NONE) {
+		s->stats->bytes_in += b.n;
+		return;
+	}
+	if (s->protocol->overhear && s->protocol->link != LINK_CAN)
 		overhear(s, b, now_ms);
 	if (s->work == WORK_NONE) {
 		if (!s->x.dev) {
@@ -712,16 +830,12 @@ void session_tick(struct session *s, uint64_t now_ms)
 	if (s->listening) {
 		if (s->hear_n && now_ms >= s->heard_byte_ms + s->protocol->timing.gap_ms)
 			hear(s, true, now_ms);
-		for (unsigned i = 0; i < s->pack_count; i++) {
-			struct session_pack *p = s->pack[i];
-
-			if (now_ms < p->next_poll || now_ms < unheard_at(s, p))
-				continue;
-			p->next_poll = now_ms + s->poll_ms;
-			note_missed(s, p, "not heard on this bus for 10 s", now_ms);
-		}
+		miss_unheard(s, now_ms);
 		return;
 	}
+	keep_alive(s, now_ms);
+	if (s->streams)
+		tick_stream(s, now_ms);
 	for (int turns = 0; turns < 8; turns++) {
 		if (s->work != WORK_NONE) {
 			exchange_tick(&s->x, now_ms);
@@ -734,18 +848,35 @@ void session_tick(struct session *s, uint64_t now_ms)
 			start_listening(s, now_ms);
 			return;
 		}
-		if (now_ms < s->free_ms || !work_on(s, now_ms))
+		if (now_ms < s->free_ms || !(s->streams ? s->command.active && run_command(s, now_ms) : work_on(s, now_ms)))
 			return;
 	}
 }
 
+/* When something is due that does not wait for the line. */
+static uint64_t own_deadline(const struct session *s)
+{
+	uint64_t deadline = s->streams ? stream_due(s) : UINT64_MAX;
+
+	return s->protocol->keep_alive_ms && s->keep_alive_at < deadline ? s->keep_alive_at : deadline;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 uint64_t session_deadline(const struct session *s)
 {
-	uint64_t deadline = UINT64_MAX;
+	uint64_t deadline = UINT64_MAX, own = own_deadline(s);
 	int next = earliest_poll(s);
 
 	if (s->work != WORK_NONE)
-		return exchange_deadline(&s->x);
+		return earlier(exchange_deadline(&s->x), own);
+	if (s->streams && s->command.active)
+		return earlier(command_waits(s, 0) ? s->command.wait_end : s->free_ms, own);
+	if (s->streams)
+		return own;
 	if (next >= 0)
 		deadline = s->pack[next]->next_poll;
 	if (s->listening) {
@@ -760,7 +891,7 @@ uint64_t session_deadline(const struct session *s)
 		deadline = command_waits(s, 0) ? s->command.wait_end : s->free_ms;
 	else if (scans(s) && s->scan_due < deadline)
 		deadline = s->scan_due;
-	return deadline > s->free_ms ? deadline : s->free_ms;
+	return earlier(deadline > s->free_ms ? deadline : s->free_ms, own);
 }
 
 struct session *session_new(struct device first, const struct line *line, bool listening, uint32_t poll_ms,
@@ -782,6 +913,8 @@ struct session *session_new(struct device first, const struct line *line, bool l
 	s->io = io;
 	s->stats = stats;
 	s->cycling = SESSION_MAX_PACKS;
+	s->streams = s->protocol->streams >> first.dialect & 1;
+	listen_init(&s->others, s->protocol, &first.options);
 	if (s->protocol->listen_size)
 		s->listen = calloc(1, s->protocol->listen_size);
 	if ((s->protocol->listen_size && !s->listen) ||
@@ -804,6 +937,7 @@ void session_free(struct session *s)
 	}
 	device_free(&s->first);
 	device_free(&s->scan_dev);
+	listen_free(&s->others);
 	free(s->listen);
 	free(s);
 }
@@ -816,10 +950,12 @@ void session_start(struct session *s, uint64_t now_ms)
 	struct session_pack *p = add_pack(s, s->first, now_ms);
 
 	s->first.state = NULL;	 /* the pack has it now */
-	if (p && s->listening) { /* what detection has heard is a reading */
+	s->keep_alive_at = now_ms;
+	if (p && (s->listening || s->streams)) { /* what detection has heard is a reading */
 		p->cycle_start = now_ms;
 		p->identified = true;
 		note_good(s, p, now_ms);
+		p->next_poll = now_ms + s->poll_ms;
 	}
 	session_tick(s, now_ms);
 }
@@ -834,6 +970,19 @@ struct session_pack *session_pack(struct session *s, unsigned i)
 	return i < s->pack_count ? s->pack[i] : NULL;
 }
 
+bool session_streams(const struct session *s)
+{
+	return s->streams;
+}
+
+bool session_has(const struct session *s, const struct session_pack *pack)
+{
+	for (unsigned i = 0; i < s->pack_count; i++)
+		if (s->pack[i] == pack)
+			return true;
+	return false;
+}
+
 bool session_listening(const struct session *s)
 {
 	return s->listening;
@@ -841,7 +990,11 @@ bool session_listening(const struct session *s)
 
 bool session_searching(const struct session *s, uint64_t now_ms)
 {
-	return s->listening ? now_ms < s->started_ms + HEAR_ALL_MS : scans(s) && !s->scanned_all;
+	if (s->listening)
+		return now_ms < s->started_ms + HEAR_ALL_MS;
+	if (s->streams)
+		return now_ms < s->started_ms + s->protocol->timing.listen_ms;
+	return scans(s) && !s->scanned_all;
 }
 
 uint64_t session_silent_since(const struct session *s)

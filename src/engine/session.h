@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The conversation with the packs of one protocol on one line: poll cycles, looking for further
- * addresses, commands, or only listening where a bus has another master. Sans-I/O: the port feeds
- * bytes and time; what happens goes out through session_io.
+ * addresses, commands, keep-alives; or only listening where a bus has another master, or where packs
+ * speak by themselves. Sans-I/O: the port feeds bytes and time; what happens goes out through session_io.
  */
 #ifndef ENGINE_SESSION_H
 #define ENGINE_SESSION_H
 
 #include "engine/exchange.h"
+#include "engine/stream.h"
 
 #define SESSION_MAX_PACKS 16
 #define SESSION_MAX_POLLS 32
@@ -28,6 +29,7 @@ struct session_pack {
 	bool optional_asked;  /* in this cycle */
 	bool optional_failed; /* in this cycle: no further optional rows */
 	bool published;	      /* in this cycle */
+	struct stream stream; /* what it said by itself */
 	uint64_t heard;	      /* rows whose answer to another master was heard in this cycle */
 	struct {
 		uint64_t due;
@@ -69,6 +71,9 @@ uint64_t session_deadline(const struct session *s);
 unsigned session_packs(const struct session *s);
 struct session_pack *session_pack(struct session *s, unsigned i);
 bool session_listening(const struct session *s);
+/* Its packs speak by themselves. */
+bool session_streams(const struct session *s);
+bool session_has(const struct session *s, const struct session_pack *pack);
 /* Not every address of the cable has been asked, or heard, yet. */
 bool session_searching(const struct session *s, uint64_t now_ms);
 /* Since when no pack has answered any more; 0 while one does. */
