@@ -31,6 +31,8 @@ static const struct kind *const kinds[] = {
 	&ecs_kind,
 	&hlpdata_kind,
 	&mnb_kind,
+	&jk_can_kind,
+	&daly_can_kind,
 	&nmea_kind,
 	&vedirect_kind,
 	&modem_kind,

@@ -40,6 +40,7 @@ static const char usage_text[] =
 	"      --replay FILE        a recording in place of a port; --speed N, 0 = at once\n"
 	"      --read-only          refuse every command\n"
 	"      --experimental       allow commands that were never proven on hardware\n"
+	"      --can-up             bring CAN interfaces up and find their bit rate (needs root)\n"
 	"      --yes                do not ask before a command\n"
 	"      --json               machine-readable output\n"
 	"      --watch              go on, one output a poll; --count N, --seconds N end it\n"
@@ -60,6 +61,7 @@ enum {
 	OPT_SPEED,
 	OPT_READ_ONLY,
 	OPT_EXPERIMENTAL,
+	OPT_CAN_UP,
 	OPT_YES,
 	OPT_JSON,
 	OPT_WATCH,
@@ -85,6 +87,7 @@ static const struct option options[] = {
 	{"speed", required_argument, NULL, OPT_SPEED},
 	{"read-only", no_argument, NULL, OPT_READ_ONLY},
 	{"experimental", no_argument, NULL, OPT_EXPERIMENTAL},
+	{"can-up", no_argument, NULL, OPT_CAN_UP},
 	{"yes", no_argument, NULL, OPT_YES},
 	{"json", no_argument, NULL, OPT_JSON},
 	{"watch", no_argument, NULL, OPT_WATCH},
@@ -282,6 +285,9 @@ static void take_switch(struct arguments *a, int option)
 		break;
 	case OPT_EXPERIMENTAL:
 		a->experimental = true;
+		break;
+	case OPT_CAN_UP:
+		a->can_up = true;
 		break;
 	case OPT_YES:
 		a->yes = true;

@@ -30,7 +30,7 @@ enum face {
 struct arguments {
 	enum face face;
 	const char *config; /* NULL: the usual place, if it is there */
-	bool verbose, yes, json, watch, check, read_only, experimental, quick, markdown;
+	bool verbose, yes, json, watch, check, read_only, experimental, can_up, quick, markdown;
 	const char *replay;
 	double replay_speed;  /* 1 = as it was, 0 = at once */
 	double poll_s;        /* NAN = not given */

@@ -58,7 +58,7 @@ static int run_record(struct run *r)
 	int error = engine_record(r->engine, a->word[0]); /* before the first byte is sent */
 
 	if (error) {
-		fprintf(stderr, "bmscope: %s: %s\n", a->word[0], strerror(-error));
+		fprintf(stderr, "bmscope: %s: %s\n", a->word[0], engine_record_why(error));
 		return 3;
 	}
 	int status = run_open(r);

@@ -2,6 +2,7 @@
 #include "start.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -85,6 +86,7 @@ int run_start(struct run *r, struct arguments *a)
 		.poll_s = a->poll_s,
 		.read_only = a->read_only,
 		.experimental = a->experimental,
+		.can_up = a->can_up,
 		.state_dir = a->state_dir,
 		.keep_state = a->face == FACE_DAEMON || a->face == FACE_SCREEN || a->face == FACE_SHELL,
 	};
@@ -103,12 +105,22 @@ int run_start(struct run *r, struct arguments *a)
 	return 0;
 }
 
+/* Network interfaces have no path; those for CAN are called can0, vcan0, slcan0 ... */
+static bool is_interface(const char *name)
+{
+	char device[PORT_NAME + 8];
+
+	snprintf(device, sizeof(device), "/dev/%s", name);
+	return access(device, F_OK) && (if_nametoindex(name) || strstr(name, "can"));
+}
+
 static int open_port(struct run *r, const char *name)
 {
 	char path[PORT_NAME + 8];
+	bool whole = strpbrk(name, "/:") || is_interface(name);
 
 	/* "ttyUSB0" means /dev/ttyUSB0; "spi:..." says itself what it is. */
-	snprintf(path, sizeof(path), "%s%s", strpbrk(name, "/:") ? "" : "/dev/", name);
+	snprintf(path, sizeof(path), "%s%s", whole ? "" : "/dev/", name);
 	int error = engine_add_port(r->engine, path);
 
 	if (error >= 0)

@@ -8,17 +8,138 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/follow.h"
+#include "engine/follow_bus.h"
 #include "engine/recording.h"
 #include "model/json.h"
+#include "model/wire.h"
 
-enum { FRAME_BYTES = 4096 };
+/* ---- what went over a line, in order ---- */
+
+enum happened { SENT, RECEIVED, ENDED /* an exchange: what comes is no answer to what was sent */ };
+
+struct event {
+	enum happened what;
+	uint64_t ms;
+	size_t at, n; /* in bytes */
+};
+
+struct tape {
+	struct event *event;
+	size_t count, room;
+	uint8_t *bytes;
+	size_t used, bytes_room;
+	bool can; /* CAN frames */
+};
+
+/* Makes room for one more of them; false: no memory. */
+static bool grow(void **p, size_t *room, size_t wanted, size_t size)
+{
+	size_t n = *room ? *room : 64;
+
+	if (wanted <= *room)
+		return true;
+	while (n < wanted)
+		n *= 2;
+	void *more = realloc(*p, n * size);
+	if (!more)
+		return false;
+	*p = more;
+	*room = n;
+	return true;
+}
+
+/* False: no memory. */
+static bool tape_add(struct tape *t, enum happened what, uint64_t ms, struct bytes b)
+{
+	void *event = t->event, *bytes = t->bytes;
+	bool ok = grow(&event, &t->room, t->count + 1, sizeof(*t->event)) &&
+		  grow(&bytes, &t->bytes_room, t->used + b.n + 1, 1);
+
+	t->event = event;
+	t->bytes = bytes;
+	if (!ok)
+		return false;
+	if (b.n)
+		memcpy(t->bytes + t->used, b.p, b.n);
+	t->event[t->count++] = (struct event){what, ms, t->used, b.n};
+	t->used += b.n;
+	return true;
+}
+
+static void tape_free(struct tape *t)
+{
+	free(t->event);
+	free(t->bytes);
+	*t = (struct tape){.can = false};
+}
+
+static struct bytes event_bytes(const struct tape *t, const struct event *e)
+{
+	return (struct bytes){t->bytes + e->at, e->n};
+}
+
+/* Adds bytes in hex, or a CAN frame as ID#DATA. False: why says what is wrong. */
+static bool add_text(struct tape *t, enum happened what, const char *text, char *why, size_t size)
+{
+	uint8_t buf[RECORD_BYTES];
+	int n = wire_parse(text, buf, sizeof(buf));
+
+	if (n < 0) {
+		snprintf(why, size,
+			 wire_is_can(text) ? "no CAN frame: %.40s"
+					   : "not hexadecimal, or longer than a frame can be: %.24s",
+			 text);
+		return false;
+	}
+	t->can = t->can || wire_is_can(text);
+	if (tape_add(t, what, 0, (struct bytes){buf, (size_t)n}))
+		return true;
+	snprintf(why, size, "out of memory");
+	return false;
+}
+
+/* Exchange number i of a capture. */
+static bool add_exchange(struct tape *t, const json_t *exchange, size_t i, char *why, size_t size)
+{
+	const json_t *tx = json_object_get(exchange, "tx"), *rx = json_object_get(exchange, "rx");
+	json_t *chunk;
+	size_t k;
+
+	if (!json_is_object(exchange) || (tx && !json_is_string(tx) && !json_is_null(tx)) ||
+	    (rx && !json_is_array(rx))) {
+		snprintf(why, size, "exchange %zu: tx must be hex or null, rx a list", i + 1);
+		return false;
+	}
+	if (!add_text(t, SENT, json_is_string(tx) ? json_string_value(tx) : "", why, size))
+		return false;
+	json_array_foreach (rx, k, chunk) {
+		if (!json_is_string(chunk)) {
+			snprintf(why, size, "exchange %zu: rx %zu is no text", i + 1, k + 1);
+			return false;
+		}
+		if (!add_text(t, RECEIVED, json_string_value(chunk), why, size))
+			return false;
+	}
+	return add_text(t, ENDED, "", why, size);
+}
+
+static bool add_exchanges(struct tape *t, const json_t *exchanges, char *why, size_t size)
+{
+	json_t *exchange;
+	size_t i;
+
+	json_array_foreach (exchanges, i, exchange)
+		if (!add_exchange(t, exchange, i, why, size))
+			return false;
+	return true;
+}
 
 /* What one line gives under one protocol. */
 struct result {
 	const struct protocol *protocol;
 	unsigned answered, known_requests, not_answered;
 	bool ok;
+	bool yields; /* all that was told is protocol.yields' */
 	char error[160];
 	json_t *readings; /* array of objects, one per device that told something */
 	json_t *settings; /* object of the first device that told settings; NULL if none did */
@@ -31,70 +152,27 @@ static void result_free(struct result *r)
 	r->readings = r->settings = NULL;
 }
 
-/* Bytes in hex, or a CAN frame as ID#DATA. */
-static bool play_hex(const char *hex, uint8_t *buf, struct bytes *out, char *why, size_t size)
+/* ---- under one protocol ---- */
+
+static void play(struct follow *f, const struct tape *t)
 {
-	struct can_message m;
-	int n;
-
-	if (strchr(hex, '#')) {
-		if (!can_parse(hex, &m)) {
-			snprintf(why, size, "no CAN frame: %.40s", hex);
-			return false;
-		}
-		can_write(&m, buf);
-		*out = (struct bytes){buf, CAN_BYTES};
-		return true;
-	}
-	n = bytes_from_hex(hex, buf, FRAME_BYTES);
-
-	if (n < 0) {
-		snprintf(why, size, "not hexadecimal, or longer than %d bytes: %.24s", FRAME_BYTES, hex);
-		return false;
-	}
-	*out = (struct bytes){buf, (size_t)n};
-	return true;
-}
-
-/* Plays the exchanges; false: the line itself is malformed, error says how. */
-static bool play(struct follow *f, const json_t *exchanges, char *error, size_t size)
-{
-	static uint8_t buf[FRAME_BYTES];
-	struct bytes b;
-	size_t i, k;
-	json_t *exchange, *chunk;
 	uint64_t now = 0;
 
-	json_array_foreach (exchanges, i, exchange) {
-		const json_t *tx = json_object_get(exchange, "tx");
-		const json_t *rx = json_object_get(exchange, "rx");
+	for (size_t i = 0; i < t->count; i++) {
+		const struct event *e = &t->event[i];
 
-		if (!json_is_object(exchange) || (tx && !json_is_string(tx) && !json_is_null(tx)) ||
-		    (rx && !json_is_array(rx))) {
-			snprintf(error, size, "exchange %zu: tx must be hex or null, rx a list", i + 1);
-			return false;
-		}
-		now = (uint64_t)(json_number_value(json_object_get(exchange, "t")) * 1000);
-		b = (struct bytes){buf, 0};
-		if (json_is_string(tx) && !play_hex(json_string_value(tx), buf, &b, error, size))
-			return false;
-		follow_sent(f, b, now);
-		json_array_foreach (rx, k, chunk) {
-			if (!json_is_string(chunk)) {
-				snprintf(error, size, "exchange %zu: rx %zu is no text", i + 1, k + 1);
-				return false;
-			}
-			if (!play_hex(json_string_value(chunk), buf, &b, error, size))
-				return false;
-			follow_received(f, b, now);
-		}
-		follow_end(f, now);
+		now = e->ms > now ? e->ms : now;
+		if (e->what == SENT)
+			follow_sent(f, event_bytes(t, e), now);
+		else if (e->what == RECEIVED)
+			follow_received(f, event_bytes(t, e), now);
+		else
+			follow_end(f, now);
 	}
 	follow_flush(f, now);
-	return true;
 }
 
-static struct result decode_as(const struct protocol *protocol, const json_t *exchanges,
+static struct result decode_as(const struct protocol *protocol, const struct tape *tape,
 			       const struct protocol_options *options)
 {
 	struct result r = {.protocol = protocol, .readings = json_array()};
@@ -105,11 +183,7 @@ static struct result decode_as(const struct protocol *protocol, const json_t *ex
 		free(f);
 		return r;
 	}
-	if (!play(f, exchanges, r.error, sizeof(r.error))) {
-		follow_free(f);
-		free(f);
-		return r;
-	}
+	play(f, tape);
 	r.answered = f->answered;
 	r.known_requests = f->known_requests;
 	r.not_answered = f->not_answered;
@@ -117,12 +191,14 @@ static struct result decode_as(const struct protocol *protocol, const json_t *ex
 	r.ok = f->answered > 0 || (!f->not_answered && !f->unknown_requests && f->known_requests);
 	if (!r.ok)
 		snprintf(r.error, sizeof(r.error), "%s", f->error[0] ? f->error : "no frame of this protocol");
+	r.yields = protocol->yields != 0;
 	for (unsigned i = 0; i < f->device_count && r.ok; i++) {
 		struct follow_device *d = &f->device[i];
 		struct reading reading = d->dev.reading;
 
 		if (!d->told)
 			continue;
+		r.yields = r.yields && protocol->yields >> d->dev.dialect & 1;
 		reading_set_text(&reading, T_PROTOCOL, protocol->id);
 		reading_derive(&reading);
 		json_array_append_new(r.readings, reading_to_json(&reading));
@@ -136,14 +212,19 @@ static struct result decode_as(const struct protocol *protocol, const json_t *ex
 
 static bool better(const struct result *a, const struct result *b)
 {
+	/* A battery's second language only counts where nobody speaks a first one. */
+	if (a->answered && b->answered && a->yields != b->yields)
+		return b->yields;
 	if (a->answered != b->answered)
 		return a->answered > b->answered;
 	return a->known_requests > b->known_requests;
 }
 
-/* A name that is no link says nothing. */
-static bool link_fits(const struct protocol *p, const char *name)
+/* A name that is no link says nothing; frames speak for themselves. */
+static bool link_fits(const struct protocol *p, const char *name, bool can)
 {
+	if (can || p->link == LINK_CAN)
+		return can == (p->link == LINK_CAN);
 	for (int kind = LINK_SERIAL; name && kind <= LINK_MQTT; kind++)
 		if (!strcmp(name, link_kind_name((enum link_kind)kind)))
 			return p->link == (enum link_kind)kind || (kind == LINK_BLE && p->also_ble);
@@ -151,15 +232,15 @@ static bool link_fits(const struct protocol *p, const char *name)
 }
 
 /* Tries every protocol of the link and keeps the one that makes most of the bytes. */
-static struct result decode_any(const json_t *exchanges, const char *link, const struct protocol_options *options)
+static struct result decode_any(const struct tape *tape, const char *link, const struct protocol_options *options)
 {
 	struct result best = {.readings = json_array()};
 
 	snprintf(best.error, sizeof(best.error), "no protocol recognises these bytes");
 	for (unsigned i = 0; protocols_all()[i]; i++) {
-		if (!link_fits(protocols_all()[i], link))
+		if (!link_fits(protocols_all()[i], link, tape->can))
 			continue;
-		struct result r = decode_as(protocols_all()[i], exchanges, options);
+		struct result r = decode_as(protocols_all()[i], tape, options);
 
 		if (better(&r, &best)) {
 			result_free(&best);
@@ -324,7 +405,8 @@ static int decode_line(json_t *line, unsigned number, const struct protocol *pro
 	const json_t *exchanges = json_object_get(line, "exchanges");
 	const char *given = json_string_value(json_object_get(line, "name"));
 	struct protocol_options options = {0};
-	struct result r;
+	struct result r = {.protocol = protocol};
+	struct tape tape = {.can = false};
 	char name[128];
 	int status;
 
@@ -332,15 +414,15 @@ static int decode_line(json_t *line, unsigned number, const struct protocol *pro
 	if (!given)
 		snprintf(name, sizeof(name), "line %u", number);
 	if (!json_is_array(exchanges)) {
-		r = (struct result){.protocol = protocol};
 		snprintf(r.error, sizeof(r.error), "the line has no list \"exchanges\"");
-	} else {
+	} else if (add_exchanges(&tape, exchanges, r.error, sizeof(r.error))) {
 		read_options(json_object_get(line, "options"), &options);
 		if (!json_object_get(line, "options"))
 			read_options(json_object_get(json_object_get(line, "also"), "config"), &options);
-		r = protocol ? decode_as(protocol, exchanges, &options)
-			     : decode_any(exchanges, json_string_value(json_object_get(line, "link")), &options);
+		r = protocol ? decode_as(protocol, &tape, &options)
+			     : decode_any(&tape, json_string_value(json_object_get(line, "link")), &options);
 	}
+	tape_free(&tape);
 	if (check) {
 		status = check_line(name, line, &r) != 0;
 	} else {
@@ -352,14 +434,14 @@ static int decode_line(json_t *line, unsigned number, const struct protocol *pro
 	return status;
 }
 
-/* ---- recordings: the records of a port, gathered into exchanges ---- */
+/* ---- recordings ---- */
 
 enum { MAX_RECORDED_PORTS = 32 };
 
 struct recorded_port {
 	char name[sizeof(((struct record *)0)->port)];
 	const struct protocol *protocol;
-	json_t *exchanges;
+	struct tape tape;
 };
 
 struct recorded {
@@ -377,37 +459,27 @@ static struct recorded_port *recorded_port(struct recorded *r, const char *name)
 		return NULL;
 	struct recorded_port *p = &r->port[r->count++];
 
-	*p = (struct recorded_port){.exchanges = json_array()};
+	*p = (struct recorded_port){.protocol = NULL};
 	snprintf(p->name, sizeof(p->name), "%s", name);
 	return p;
 }
 
-/* Returns 0, or 1 when the record is malformed (said on standard output). */
-static int gather(struct recorded *r, const json_t *line, unsigned number)
+/* Keeps what the record says. Returns 0, or 1 when it can't (said on standard output). */
+static int gather(struct recorded *r, const struct record *rec, unsigned number)
 {
-	static struct record rec;
-	char why[160];
+	struct recorded_port *p = recorded_port(r, rec->port);
+	bool sent = rec->kind == RECORD_SENT;
 
-	if (!record_parse(line, &rec, why, sizeof(why)))
-		return print_line_error(number, why);
-	if (rec.kind == RECORD_HEADER)
-		return 0;
-	struct recorded_port *p = recorded_port(r, rec.port);
 	if (!p)
 		return print_line_error(number, "too many ports in one recording");
-	if (rec.kind == RECORD_PROTOCOL && !p->protocol)
-		p->protocol = rec.protocol;
-	size_t n = json_array_size(p->exchanges);
-	if (rec.kind == RECORD_SENT || (rec.kind == RECORD_RECEIVED && !n)) {
-		json_t *tx = rec.kind == RECORD_SENT ? json_incref(json_object_get(line, "tx")) : json_null();
-
-		json_array_append_new(p->exchanges, json_pack("{s:f,s:o,s:[]}", "t", rec.t, "tx", tx, "rx"));
-		n++;
-	}
-	if (rec.kind == RECORD_RECEIVED)
-		json_array_append(json_object_get(json_array_get(p->exchanges, n - 1), "rx"),
-				  json_object_get(line, "rx"));
-	return 0;
+	if (rec->kind == RECORD_PROTOCOL && !p->protocol)
+		p->protocol = rec->protocol;
+	if (!sent && rec->kind != RECORD_RECEIVED)
+		return 0;
+	p->tape.can = p->tape.can || rec->can;
+	if (tape_add(&p->tape, sent ? SENT : RECEIVED, (uint64_t)(rec->t * 1000), (struct bytes){rec->bytes, rec->n}))
+		return 0;
+	return print_line_error(number, "out of memory");
 }
 
 struct recorded_cycle {
@@ -433,34 +505,66 @@ static void print_cycle(void *ctx, struct follow_device *d, uint64_t now_ms)
 	c->recorded->readings++;
 }
 
+/* A bus may carry several protocols: all of them are looked for, or the one that the user has named. */
+static void decode_bus(struct recorded_cycle *cycle, const struct tape *t, const struct protocol *protocol)
+{
+	const struct protocol *const one[] = {protocol, NULL};
+	struct follow_bus bus;
+	uint64_t now = 0;
+
+	if (!follow_bus_init(&bus, protocol ? one : protocols_all(), NULL))
+		return;
+	bus.cycle = print_cycle;
+	bus.ctx = cycle;
+	for (size_t i = 0; i < t->count; i++) {
+		now = t->event[i].ms > now ? t->event[i].ms : now;
+		follow_bus_hears(&bus, event_bytes(t, &t->event[i]), now);
+	}
+	follow_bus_flush(&bus, now);
+	follow_bus_free(&bus);
+}
+
+static void decode_conversation(struct recorded_cycle *cycle, const struct tape *t, const struct protocol *protocol)
+{
+	struct follow *f = malloc(sizeof(*f));
+
+	if (f && follow_init(f, protocol, NULL)) {
+		f->cycle = print_cycle;
+		f->ctx = cycle;
+		play(f, t);
+		follow_free(f);
+	}
+	free(f);
+}
+
+static const struct protocol *recognise(const struct tape *t)
+{
+	struct result best = decode_any(t, NULL, NULL);
+	const struct protocol *protocol = best.protocol;
+
+	result_free(&best);
+	return protocol;
+}
+
 /* Returns 0, or 1 when nothing of the port could be decoded. */
 static int decode_recorded(struct recorded *recorded, const struct recorded_port *p, const struct protocol *protocol)
 {
 	struct recorded_cycle cycle = {recorded, p->name};
 	unsigned before = recorded->readings;
-	char error[160] = "no whole poll cycle was recorded";
-	struct follow *f = malloc(sizeof(*f));
+	bool can = p->tape.can || (p->protocol && p->protocol->link == LINK_CAN);
 
+	if (can) {
+		decode_bus(&cycle, &p->tape, protocol);
+		return recorded->readings > before ? 0 : print_error(p->name, "no battery is recognised on this bus");
+	}
 	if (!protocol)
 		protocol = p->protocol;
-	if (!protocol) {
-		struct result best = decode_any(p->exchanges, NULL, NULL);
-
-		protocol = best.protocol;
-		result_free(&best);
-	}
-	if (!protocol) {
-		snprintf(error, sizeof(error), "no protocol recognises these bytes");
-	} else if (f && follow_init(f, protocol, NULL)) {
-		f->cycle = print_cycle;
-		f->ctx = &cycle;
-		play(f, p->exchanges, error, sizeof(error));
-		follow_free(f);
-	}
-	free(f);
-	if (recorded->readings > before)
-		return 0;
-	return print_error(p->name, "%s", error);
+	if (!protocol)
+		protocol = recognise(&p->tape);
+	if (!protocol)
+		return print_error(p->name, "no protocol recognises these bytes");
+	decode_conversation(&cycle, &p->tape, protocol);
+	return recorded->readings > before ? 0 : print_error(p->name, "no whole poll cycle was recorded");
 }
 
 static int decode_all_recorded(struct recorded *r, const struct protocol *protocol)
@@ -469,50 +573,68 @@ static int decode_all_recorded(struct recorded *r, const struct protocol *protoc
 
 	for (unsigned i = 0; i < r->count; i++) {
 		wrong += decode_recorded(r, &r->port[i], protocol);
-		json_decref(r->port[i].exchanges);
+		tape_free(&r->port[i].tape);
 	}
 	return wrong;
 }
 
 /* ---- the file ---- */
 
+/* A line of a file that is no candump log: a capture, or a record of a recording. Returns how many are wrong. */
+static int decode_json(struct recorded *recorded, const struct recording *file, const struct protocol *protocol,
+		       bool check)
+{
+	static struct record rec;
+	json_error_t error;
+	json_t *line = json_loads(file->text, JSON_REJECT_DUPLICATES, &error);
+	char why[160];
+	int wrong = 0;
+
+	if (!json_is_object(line))
+		wrong = print_line_error(file->line, "this line is no JSON object");
+	else if (!record_is(line))
+		wrong = decode_line(line, file->line, protocol, check);
+	else if (!record_parse(line, &rec, why, sizeof(why)))
+		wrong = print_line_error(file->line, why);
+	else if (rec.kind != RECORD_HEADER)
+		wrong = gather(recorded, &rec, file->line);
+	json_decref(line);
+	return wrong;
+}
+
+static int decode_candump(struct recorded *recorded, struct recording *file)
+{
+	static struct record rec;
+	char why[160];
+	int got = recording_take(file, &rec, why, sizeof(why));
+
+	if (got < 0)
+		return print_line_error(file->line, why);
+	return got ? gather(recorded, &rec, file->line) : 0;
+}
+
 int decode_file(const char *path, const struct protocol *protocol, bool check)
 {
-	FILE *in = strcmp(path, "-") ? fopen(path, "r") : stdin;
-	char *text = NULL;
-	size_t room = 0;
-	unsigned number = 0, lines = 0, wrong = 0;
+	struct recording file = {.file = strcmp(path, "-") ? fopen(path, "r") : stdin};
 	struct recorded *recorded = calloc(1, sizeof(*recorded));
+	unsigned lines = 0, wrong = 0;
 
-	if (!in || !recorded) {
+	if (!file.file || !recorded) {
 		fprintf(stderr, "bmscope decode: %s: %s\n", path, strerror(errno));
 		free(recorded);
 		return 2;
 	}
-	while (getline(&text, &room, in) > 0) {
-		json_error_t error;
-
-		number++;
-		if (!text[strspn(text, " \t\r\n")])
-			continue;
-		json_t *line = json_loads(text, JSON_REJECT_DUPLICATES, &error);
-		lines++;
-		if (json_is_object(line) && record_is(line))
-			wrong += (unsigned)gather(recorded, line, number);
-		else if (json_is_object(line))
-			wrong += (unsigned)decode_line(line, number, protocol, check);
-		else
-			wrong += (unsigned)print_line_error(number, "this line is no JSON object");
-		json_decref(line);
-	}
-	bool unreadable = ferror(in);
+	for (; recording_line(&file); lines++)
+		wrong += (unsigned)(file.candump ? decode_candump(recorded, &file)
+						 : decode_json(recorded, &file, protocol, check));
+	bool unreadable = ferror(file.file);
 	if (unreadable)
 		fprintf(stderr, "bmscope decode: %s: %s\n", path, strerror(errno));
 	wrong += (unsigned)decode_all_recorded(recorded, protocol);
 	free(recorded);
-	free(text);
-	if (in != stdin)
-		fclose(in);
+	recording_free(&file);
+	if (file.file != stdin)
+		fclose(file.file);
 	if (check)
 		printf("%s: %u lines, %u right, %u wrong\n", path, lines, lines - wrong, wrong);
 	return unreadable ? 2 : wrong ? 1 : 0;

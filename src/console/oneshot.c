@@ -139,6 +139,10 @@ static json_t *port_to_json(const struct engine *e, const struct port_view *p)
 		json_object_set_new(o, "description", json_string(p->description));
 	if (p->error[0])
 		json_object_set_new(o, "error", json_string(p->error));
+	if (p->bus[0])
+		json_object_set_new(o, "bus", json_string(p->bus));
+	if (p->trouble[0])
+		json_object_set_new(o, "trouble", json_string(p->trouble));
 	for (unsigned i = 0; i < engine_packs(e); i++)
 		if (!strcmp(engine_pack(e, i)->port, p->name))
 			json_array_append_new(found, snapshot_to_json(engine_pack(e, i)));
@@ -172,8 +176,12 @@ static void print_found(const struct engine *e, const struct port_view *p)
 			printf("  (listening only: the bus has another master)");
 		putchar('\n');
 	}
-	if (isfinite(p->detected_s))
+	if (isfinite(p->detected_s) && p->link == LINK_CAN)
+		printf("  recognised after %.2f s (%s)\n", p->detected_s, p->bus);
+	else if (isfinite(p->detected_s))
 		printf("  recognised after %.2f s at %u baud\n", p->detected_s, p->line.baud);
+	if (p->trouble[0])
+		printf("  %s\n", p->trouble);
 }
 
 int scan_run(uv_loop_t *loop, struct engine *e, const struct oneshot_options *options)
@@ -428,7 +436,13 @@ int record_run(uv_loop_t *loop, struct engine *e, const struct oneshot_options *
 {
 	struct oneshot o = {0};
 	struct port_view p;
+	int error = engine_record_check(e);
 
+	if (error) {
+		fprintf(stderr, "bmscope record: %s\n", engine_record_why(error));
+		engine_record_stop(e);
+		return 2;
+	}
 	if (isatty(STDERR_FILENO))
 		fputs("recording; Ctrl-C ends it\n", stderr);
 	run(&o, loop, e, options, look_never);

@@ -24,7 +24,8 @@ int read_run(uv_loop_t *loop, struct engine *e, const struct oneshot_options *o)
 /* Carries out one command on the battery there is. 0 done, 1 refused or not confirmed or nothing found,
  * 2 several batteries and none chosen, or nobody to ask, 3 the port failed. */
 int set_run(uv_loop_t *loop, struct engine *e, const struct command *c, const struct oneshot_options *o);
-/* Lets the recording that engine_record() began go on until interrupted. 0, or 3 when it broke off. */
+/* Lets the recording that engine_record() began go on until interrupted. 0; 2 when it can hold
+ * nothing of the ports there are; 3 when it broke off. */
 int record_run(uv_loop_t *loop, struct engine *e, const struct oneshot_options *o);
 
 #endif

@@ -175,7 +175,7 @@ static bool do_record(struct shell *s, char **word)
 	}
 	int error = engine_record(s->engine, word[1]);
 	if (error)
-		printf("%s: %s\n", word[1], strerror(-error));
+		printf("%s: %s\n", word[1], engine_record_why(error));
 	else
 		printf("recording to %s; `record stop` ends it\n", word[1]);
 	return !error;

@@ -280,6 +280,19 @@ static void text_addresses(const struct port_view *p, unsigned i, char *out, siz
 	}
 }
 
+static const char *silence_advice(const struct port_view *p, bool received)
+{
+	if (p->trouble[0])
+		return p->trouble;
+	if (received || (p->link == LINK_CAN && p->stats.bytes_in))
+		return "Something talks on this line, but no BMS that bmscope knows. Is it another device?";
+	if (p->link == LINK_CAN)
+		return "No frame of a BMS was heard. Check: is it awake? Swap CAN-H and CAN-L; 120 ohm at both ends; is\n"
+		       "  its CAN protocol switched on, and the bit rate the interface's (--can-up tries both)?";
+	return "Nothing came back. Check: is the BMS awake (charger, button)? Swap A and B on RS485,\n"
+	       "  RX and TX on a TTL port. Is the right socket used, and its protocol switched on in the BMS?";
+}
+
 void text_port_trouble(FILE *to, const struct port_view *p)
 {
 	size_t received = 0;
@@ -303,13 +316,10 @@ void text_port_trouble(FILE *to, const struct port_view *p)
 		if (told)
 			continue;
 		text_addresses(p, i, addresses, sizeof(addresses));
-		fprintf(to, "  %-13s %6u baud  address %-5s sent %-24.24s %s\n", a->protocol->id, a->line.baud,
-			addresses, a->tx, a->say);
+		fprintf(to, "  %-13s ", a->protocol->id);
+		if (p->link != LINK_CAN)
+			fprintf(to, "%6u baud  ", a->line.baud);
+		fprintf(to, "address %-5s sent %-26.26s %s\n", addresses, a->tx, a->say);
 	}
-	if (received)
-		fputs("  Something talks on this line, but no BMS that bmscope knows. Is it another device?\n", to);
-	else
-		fputs("  Nothing came back. Check: is the BMS awake (charger, button)? Swap A and B on RS485,\n"
-		      "  RX and TX on a TTL port. Is the right socket used, and its protocol switched on in the BMS?\n",
-		      to);
+	fprintf(to, "  %s\n", silence_advice(p, received > 0));
 }

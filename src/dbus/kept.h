@@ -8,7 +8,7 @@
 
 #include <uv.h>
 
-#include "dbus/say.h"
+#include "model/say.h"
 #include "dbus/tree.h"
 
 struct kept;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dbus/bus.h"
+#include "links/bus.h"
 #include "dbus/busitem.h"
 
 enum { ASK_MS = 1000, ANSWER_MS = 3000 };

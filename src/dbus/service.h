@@ -6,7 +6,7 @@
 #ifndef BMSCOPE_DBUS_SERVICE_H
 #define BMSCOPE_DBUS_SERVICE_H
 
-#include "dbus/bus.h"
+#include "links/bus.h"
 #include "dbus/tree.h"
 
 /* Who carries out what clients ask for. ctx goes with every call but done's. */

@@ -10,6 +10,7 @@
 #include "engine/durable.h"
 #include "engine/internal.h"
 #include "model/json.h"
+#include "model/wire.h"
 #include "protocols/procedure.h"
 
 /* With SOC_CALCULATION the SoC that is shown is counted here; the BMS is not told. */
@@ -82,7 +83,7 @@ void engine_command_preview(const struct engine *e, unsigned pack, const struct 
 		if (next.what == NEXT_END)
 			break;
 		if (next.what == NEXT_SEND && next.request.writes) {
-			bytes_hex((struct bytes){next.request.tx, next.request.n}, out, size);
+			wire_text(p->snap.protocol->link, (struct bytes){next.request.tx, next.request.n}, out, size);
 			break;
 		}
 		procedure_answered(&procedure, STEP_ANSWERED, NULL);

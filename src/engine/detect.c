@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "engine/detect.h"
 
-#include "engine/listen.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "engine/listen.h"
+#include "model/wire.h"
+#include "model/wire.h"
 
 enum {
 	BUSY_GAP_MS = 25,  /* silence that ends a burst of bytes */
@@ -76,7 +78,7 @@ struct detect {
 	bool spoke;	  /* somebody, before this sweep */
 	bool listening;
 
-	bool can, bus_spoke;
+	bool can, bus_spoke, insist;
 	struct listen streams; /* CAN: who speaks by himself */
 
 	struct attempt attempt[DETECT_MAX_ATTEMPTS];
@@ -325,7 +327,7 @@ static void note_silence(struct detect *d, uint64_t now_ms)
 	if (is_text(d->sample, n))
 		bytes_text((struct bytes){d->sample, n}, text, sizeof(text));
 	else
-		bytes_hex((struct bytes){d->sample, n}, text, sizeof(text));
+		wire_text(d->asked->protocol->link, (struct bytes){d->sample, n}, text, sizeof(text));
 	if (d->asked->refused)
 		note_attempt(d, now_ms, "answers, but refuses: %s", d->asked->refused);
 	else if (x->why)
@@ -352,7 +354,7 @@ static void send_request(struct detect *d, struct request *request, uint32_t win
 	d->free_ms = now_ms + wire_ms + d->asked->protocol->timing.pause_ms;
 	d->received = 0;
 	d->window_open = true;
-	bytes_hex((struct bytes){request->tx, request->n}, d->tx, sizeof(d->tx));
+	wire_text(d->asked->protocol->link, (struct bytes){request->tx, request->n}, d->tx, sizeof(d->tx));
 	d->stats->bytes_out += request->n;
 	d->stats->requests++;
 	d->io.send(d->io.ctx, request);
@@ -609,7 +611,7 @@ static bool may_ask(const struct detect *d)
 	if (!d->can)
 		return true;
 	return c->protocol->probe_count &&
-	       (!c->protocol->may_ask || c->protocol->may_ask(c->listen, !d->bus_spoke));
+	       (d->insist || !c->protocol->may_ask || c->protocol->may_ask(c->listen, !d->bus_spoke));
 }
 
 /* Did somebody say this by himself, and does it make him known? */
@@ -644,6 +646,11 @@ static void take_frames(struct detect *d, struct bytes run, uint64_t now_ms)
 		if (!makes_known(d, frame, now_ms) && d->phase != PHASE_RESTING)
 			take_bytes(d, frame, now_ms);
 	}
+}
+
+void detect_insist(struct detect *d)
+{
+	d->insist = true;
 }
 
 void detect_bus_spoke(struct detect *d)

@@ -65,6 +65,8 @@ void detect_receive(struct detect *d, struct bytes b, uint64_t now_ms);
 void detect_tick(struct detect *d, uint64_t now_ms);
 uint64_t detect_deadline(const struct detect *d);
 
+/* A person has named the protocol: it is asked for although protocol->may_ask speaks against it. */
+void detect_insist(struct detect *d);
 /* CAN: something was heard on this bus, of whatever kind. */
 void detect_bus_spoke(struct detect *d);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "engine/internal.h"
+#include "links/can.h"
 #include "links/serial.h"
 
 enum { TICK_MS = 1000 };
@@ -105,7 +106,7 @@ void engine_traffic(struct engine *e, struct port *port, enum traffic_kind kind,
 {
 	recorder_write(e->recorder, e, port, kind, b, note);
 	for (struct observer *o = e->observers, *next; o; o = next) {
-		struct traffic t = {engine_now_ms(e), 0, port->id, port->name, kind, b, note};
+		struct traffic t = {engine_now_ms(e), 0, port->id, port->name, port_link(port), kind, b, note};
 
 		next = o->next;
 		if (!o->traffic)
@@ -192,16 +193,40 @@ int engine_add_port(struct engine *e, const char *name)
 	return add_port(e, name, false);
 }
 
-static bool excluded(const struct engine *e, const char *path)
+/* Is it one of these, separated by commas and blanks? */
+static bool listed(const char *names, const char *name)
 {
 	char list[CONFIG_MAX_TEXT];
 	char *save = NULL;
 
-	snprintf(list, sizeof(list), "%s", e->config.excluded_devices);
-	for (char *name = strtok_r(list, ", ", &save); name; name = strtok_r(NULL, ", ", &save))
-		if (!strcmp(name, path))
+	snprintf(list, sizeof(list), "%s", names);
+	for (char *n = strtok_r(list, ", ", &save); n; n = strtok_r(NULL, ", ", &save))
+		if (!strcmp(n, name))
 			return true;
 	return false;
+}
+
+static bool excluded(const struct engine *e, const char *path)
+{
+	return listed(e->config.excluded_devices, path);
+}
+
+/* Those of CAN_PORT, else all that are up, or may be brought up. Returns how many. */
+static unsigned add_can_interfaces(struct engine *e)
+{
+	struct can_interface list[16];
+	unsigned n = can_list(list, 16), count = 0;
+	const char *wanted = e->config.can_port;
+
+	for (unsigned i = 0; i < n && i < 16; i++) {
+		bool chosen = wanted[0] ? listed(wanted, list[i].name) : list[i].up || e->options.can_up;
+
+		if (!chosen || excluded(e, list[i].name))
+			continue;
+		count++;
+		add_port(e, list[i].name, true);
+	}
+	return count;
 }
 
 /* Has an absent port's adapter come back under this name? Then it is no new port. (Some adapters all
@@ -228,7 +253,7 @@ unsigned engine_add_all_ports(struct engine *e)
 		if (!returned_adapter(e, &list[i]))
 			add_port(e, list[i].path, true);
 	}
-	return count;
+	return count + add_can_interfaces(e);
 }
 
 unsigned engine_ports(const struct engine *e)
@@ -270,6 +295,10 @@ static void on_tick(uv_timer_t *timer)
 
 	for (unsigned i = e->pack_count; i-- > 0;)
 		pack_tick(e->pack[i]);
+	for (unsigned i = 0; i < e->port_count; i++)
+		port_tick(e->port[i]);
+	if (e->all_ports) /* interfaces have no device files that could be watched */
+		add_can_interfaces(e);
 	recorder_flush(e);
 	remember_tick(e->remembered, e);
 }

@@ -14,6 +14,7 @@
 #include "limits/limits.h"
 #include "model/command.h"
 #include "model/reading.h"
+#include "model/say.h"
 #include "model/setting.h"
 #include "protocols/protocol.h"
 
@@ -28,6 +29,7 @@ struct engine_options {
 	double poll_s;        /* NAN: the configuration's, else the protocol's */
 	bool read_only;       /* every command is refused */
 	bool experimental;    /* commands that a sheet calls unproven are allowed */
+	bool can_up;          /* CAN interfaces may be brought up, and their bit rate tried out */
 	const char *state_dir; /* journal and state; NULL = the usual place */
 	bool keep_state;       /* limits survive a restart: for faces that stay */
 };
@@ -93,7 +95,10 @@ struct port_view {
 	enum port_state state;
 	int error_code;        /* positive errno of REFUSED */
 	char error[192];       /* of REFUSED and ABSENT, for people */
-	struct line line;
+	enum link_kind link;
+	struct line line;   /* of CAN only baud, the bit rate; 0 = not known */
+	char bus[96];	    /* of CAN: state of the controller, load, error counters, for people; "" elsewhere */
+	char trouble[128];  /* what is wrong with a link that is open, and what to do; "" = nothing */
 	const struct protocol *protocol; /* of RUNNING; else the one last spoken, or NULL */
 	unsigned packs;
 	bool searching; /* for further batteries on the cable, for the first time */
@@ -113,12 +118,11 @@ struct traffic {
 	double wall;      /* epoch s */
 	unsigned port;
 	const char *port_name;
+	enum link_kind link; /* on CAN the bytes are whole frames (model/can.h) */
 	enum traffic_kind kind;
 	struct bytes bytes;
 	const char *note; /* of NOTE: what happened on the port */
 };
-
-enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 /* Who wants to know. Every member but ctx may be NULL. Called from the loop only. */
 struct observer {
@@ -148,8 +152,8 @@ void engine_unobserve(struct engine *e, struct observer *observer);
 
 /* A port by name; it need not exist yet. Returns its id, or -errno. */
 int engine_add_port(struct engine *e, const char *name);
-/* All serial ports of the machine, now and whenever one is plugged in, but for config's
- * EXCLUDED_DEVICES. Returns how many there are now. */
+/* All serial ports of the machine and its CAN interfaces (those of CAN_PORT, if that names any), now and whenever one
+ * is plugged in, but for config's EXCLUDED_DEVICES. Returns how many there are now. */
 unsigned engine_add_all_ports(struct engine *e);
 /* A recording in place of a port. speed 1 = as it was, 0 = at once. 0 or -errno with why. */
 int engine_add_replay(struct engine *e, const char *path, double speed, char *why, size_t size);
@@ -170,7 +174,7 @@ uint64_t engine_now_ms(const struct engine *e); /* the clock of snapshot.reading
 /* Can this pack be told to do that? *why says what speaks against it. With SOC_CALCULATION the SoC is the
  * engine's own and can always be set. */
 bool engine_can(const struct engine *e, unsigned pack, const struct command *c, const char **why);
-/* What will be sent, in hex, for the person who is asked: first request of the command. */
+/* What will be sent, in hex or as a CAN frame, for the person who is asked: first request of the command. */
 void engine_command_preview(const struct engine *e, unsigned pack, const struct command *c, char *out, size_t size);
 /*
  * Does it: sent, acknowledged, read back, journaled. done comes exactly once, from the loop, also
@@ -186,8 +190,13 @@ bool engine_clear_history(struct engine *e, unsigned pack, int group);
 /* What path of another D-Bus service says now (EXTERNAL_SENSOR_*): A or %; NAN: nothing. It counts for 10 s. */
 void engine_tell_sensor(struct engine *e, const char *service, const char *path, double value);
 
-/* Writes all traffic from now on to path until engine_record_stop(). 0 or -errno. */
+/* Writes all traffic from now on to path until engine_record_stop(). A name that ends in .log gets candump's format,
+ * which holds CAN frames only. 0 or -errno. */
 int engine_record(struct engine *e, const char *path);
+/* Once the ports are there: can the recording that was begun hold anything of them? 0 or -errno. */
+int engine_record_check(const struct engine *e);
+/* What such an error means, for people. */
+const char *engine_record_why(int error);
 void engine_record_stop(struct engine *e);
 bool engine_recording(const struct engine *e);
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/wire.h"
+
 void exchange_begin(struct exchange *x, struct device *dev, const struct request *request, struct line_stats *stats,
 		    uint64_t now_ms, uint32_t wire_ms)
 {
@@ -42,7 +44,7 @@ static void describe_failure(struct exchange *x)
 	char hex[2 * EXCHANGE_SAMPLE + 3];
 	size_t n = x->received < EXCHANGE_SAMPLE ? x->received : EXCHANGE_SAMPLE;
 
-	bytes_hex((struct bytes){x->sample, n}, hex, sizeof(hex));
+	wire_text(x->dev->protocol->link, (struct bytes){x->sample, n}, hex, sizeof(hex));
 	if (x->why)
 		snprintf(x->error, sizeof(x->error), "reply rejected: %s", x->why);
 	else if (x->part)

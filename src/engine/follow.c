@@ -5,6 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STREAM_SHOW_MS = 1000 };
+
+bool follow_knows(const struct protocol *protocol, struct bytes tx, struct request *out)
+{
+	return protocol->parse_request && protocol->parse_request(tx, out);
+}
+
 bool follow_init(struct follow *f, const struct protocol *protocol, const struct protocol_options *options)
 {
 	memset(f, 0, sizeof(*f));
@@ -16,22 +23,42 @@ bool follow_init(struct follow *f, const struct protocol *protocol, const struct
 	return !protocol->listen_size || f->listen;
 }
 
+void follow_carefully(struct follow *f)
+{
+	f->careful = true;
+	listen_init(&f->others, f->protocol, &f->options);
+}
+
 void follow_free(struct follow *f)
 {
 	for (unsigned i = 0; i < f->device_count; i++)
 		device_free(&f->device[i].dev);
+	if (f->careful)
+		listen_free(&f->others);
 	free(f->listen);
 	f->device_count = 0;
 	f->listen = NULL;
 }
 
-static struct follow_device *device_at(struct follow *f, uint8_t address, uint8_t dialect)
+static bool on_bus(const struct follow *f)
+{
+	return f->protocol->link == LINK_CAN;
+}
+
+static struct follow_device *known_device(struct follow *f, uint8_t address)
 {
 	for (unsigned i = 0; i < f->device_count; i++)
 		if (f->device[i].dev.address == address)
 			return &f->device[i];
-	if (f->device_count == FOLLOW_MAX_DEVICES)
-		return NULL;
+	return NULL;
+}
+
+static struct follow_device *device_at(struct follow *f, uint8_t address, uint8_t dialect)
+{
+	struct follow_device *known = known_device(f, address);
+
+	if (known || f->device_count == FOLLOW_MAX_DEVICES)
+		return known;
 	struct follow_device *d = &f->device[f->device_count];
 
 	*d = (struct follow_device){.told = false};
@@ -111,6 +138,125 @@ static void note_end(struct follow *f)
 	f->x.state = EXCHANGE_IDLE;
 }
 
+/* ---- what nobody here asked for ---- */
+
+/* What another master on the line was told. */
+static void hear_answer(struct follow *f, const struct request *as, struct bytes frame, uint64_t now_ms)
+{
+	struct follow_device *d = device_at(f, as->address, as->dialect);
+	const char *why = NULL;
+
+	if (d && f->protocol->take(&d->dev, as, frame, &why) == FRAME_ANSWER) {
+		note_answer(f, as);
+		if (begins_cycle(f, as))
+			cycle(f, d, now_ms);
+	} else if (why) {
+		snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
+	}
+}
+
+static bool streams(const struct device *dev)
+{
+	return dev->protocol->streams >> dev->dialect & 1;
+}
+
+/* Of a device on a bus: all of a reading has come anew. */
+static void show(struct follow *f, struct follow_device *d, uint64_t now_ms)
+{
+	bool early = d->shown && streams(&d->dev) && now_ms < d->shown_ms + STREAM_SHOW_MS;
+
+	if (!f->cycle || early || !stream_complete(&d->stream, &d->dev))
+		return;
+	stream_published(&d->stream);
+	d->shown = true;
+	d->shown_ms = now_ms;
+	f->cycle(f->ctx, d, now_ms);
+}
+
+/* A device that is believed in from now on; what it has said makes a reading. */
+static void meet(struct follow *f, struct device dev, uint64_t now_ms)
+{
+	if (f->device_count == FOLLOW_MAX_DEVICES) {
+		device_free(&dev);
+		return;
+	}
+	struct follow_device *d = &f->device[f->device_count++];
+
+	*d = (struct follow_device){.dev = dev, .told = true};
+	stream_start(&d->stream, dev.protocol, now_ms);
+	show(f, d, now_ms);
+}
+
+static void bus_answered(struct follow *f, struct follow_device *d, const struct request *as, uint64_t now_ms)
+{
+	f->answered++;
+	f->awaits = f->part = false;
+	d->told = true;
+	stream_heard(&d->stream, f->protocol, stream_row(f->protocol, as), now_ms);
+	show(f, d, now_ms);
+}
+
+static void bus_take(struct follow *f, struct follow_device *d, const struct request *as, struct bytes frame,
+		     uint64_t now_ms)
+{
+	const char *why = NULL;
+
+	switch (f->protocol->take(&d->dev, as, frame, &why)) {
+	case FRAME_ANSWER:
+		bus_answered(f, d, as, now_ms);
+		break;
+	case FRAME_PART:
+		f->part = true;
+		f->part_as = *as;
+		f->part_of = (unsigned)(d - f->device);
+		break;
+	case FRAME_REFUSED:
+		f->awaits = false;
+		f->not_answered++;
+		snprintf(f->error, sizeof(f->error), "the device refuses: %s", why ? why : "no reason given");
+		break;
+	case FRAME_BAD:
+		snprintf(f->error, sizeof(f->error), "frame rejected: %s", why ? why : "it can't be believed");
+		break;
+	case FRAME_FOREIGN:
+		break;
+	}
+}
+
+/* What somebody on the bus has said. */
+static void bus_answer(struct follow *f, const struct request *as, struct bytes frame, uint64_t now_ms)
+{
+	struct follow_device *d = f->careful ? known_device(f, as->address) : device_at(f, as->address, as->dialect);
+	struct device dev;
+
+	if (!d) {
+		if (f->careful && listen_hears(&f->others, as, frame, now_ms, &dev))
+			meet(f, dev, now_ms);
+		return;
+	}
+	/* It has told who it is: no second language of another one. */
+	if (f->protocol->yields >> d->dev.dialect & 1)
+		d->dev.dialect = as->dialect;
+	stream_age(&d->stream, &d->dev, now_ms);
+	bus_take(f, d, as, frame, now_ms);
+}
+
+/* A conversation has come to an end: what was asked was answered, or not. */
+static void bus_end(struct follow *f, uint64_t now_ms)
+{
+	bool part = f->part;
+
+	f->part = false;
+	if (part)
+		bus_take(f, &f->device[f->part_of], &f->part_as, (struct bytes){NULL, 0}, now_ms);
+	if (f->awaits) {
+		f->not_answered++;
+		if (!f->error[0])
+			snprintf(f->error, sizeof(f->error), part ? "the reply is incomplete" : "no reply");
+	}
+	f->awaits = false;
+}
+
 static void hear(struct follow *f, bool quiet, uint64_t now_ms)
 {
 	while (f->x.in_n) {
@@ -123,17 +269,9 @@ static void hear(struct follow *f, bool quiet, uint64_t now_ms)
 			return;
 		if (n < 0 && why)
 			snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
-		if (n > 0 && f->protocol->overhear &&
-		    f->protocol->overhear(f->listen, bytes_sub(in, 0, (size_t)n), &as) == HEARD_ANSWER) {
-			struct follow_device *d = device_at(f, as.address, as.dialect);
-
-			if (d && f->protocol->take(&d->dev, &as, bytes_sub(in, 0, (size_t)n), &why) == FRAME_ANSWER) {
-				note_answer(f, &as);
-				if (begins_cycle(f, &as))
-					cycle(f, d, now_ms);
-			} else if (why)
-				snprintf(f->error, sizeof(f->error), "frame rejected: %s", why);
-		}
+		struct bytes frame = bytes_sub(in, 0, n > 0 ? (size_t)n : 0);
+		if (n > 0 && f->protocol->overhear && f->protocol->overhear(f->listen, frame, &as) == HEARD_ANSWER)
+			(on_bus(f) ? bus_answer : hear_answer)(f, &as, frame, now_ms);
 		size_t size = (size_t)(n < 0 ? -n : n);
 		if (size > f->x.in_n)
 			size = f->x.in_n;
@@ -149,6 +287,24 @@ void follow_end(struct follow *f, uint64_t now_ms)
 		note_end(f);
 	}
 	hear(f, true, now_ms);
+	bus_end(f, now_ms);
+}
+
+/* A question on a bus: it is told by its answer, which somebody may have asked for before. */
+static void bus_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
+{
+	struct request request;
+
+	bus_end(f, now_ms);
+	if (!tx.n)
+		return;
+	if (follow_knows(f->protocol, tx, &request)) {
+		f->known_requests++;
+		f->awaits = !request.no_reply;
+	} else {
+		f->unknown_requests++;
+	}
+	follow_received(f, tx, now_ms);
 }
 
 void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
@@ -156,11 +312,15 @@ void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
 	struct request request;
 	struct follow_device *d;
 
+	if (on_bus(f)) {
+		bus_sent(f, tx, now_ms);
+		return;
+	}
 	follow_end(f, now_ms);
 	f->x.in_n = 0; /* a recogniser has nothing to wait for any more */
 	if (!tx.n)
 		return;
-	d = f->protocol->parse_request(tx, &request) ? device_at(f, request.address, request.dialect) : NULL;
+	d = follow_knows(f->protocol, tx, &request) ? device_at(f, request.address, request.dialect) : NULL;
 	if (!d) {
 		f->unknown_requests++;
 		snprintf(f->error, sizeof(f->error), "what was sent is no request of %s", f->protocol->id);
@@ -198,7 +358,11 @@ void follow_received(struct follow *f, struct bytes rx, uint64_t now_ms)
 
 void follow_flush(struct follow *f, uint64_t now_ms)
 {
+	struct device dev;
+
 	follow_end(f, now_ms);
-	for (unsigned i = 0; i < f->device_count; i++)
+	while (f->careful && listen_takes_last(&f->others, &dev))
+		meet(f, dev, now_ms);
+	for (unsigned i = 0; i < f->device_count && !on_bus(f); i++)
 		cycle(f, &f->device[i], now_ms);
 }

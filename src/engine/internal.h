@@ -71,6 +71,11 @@ struct port {
 	struct detect_hint known;        /* what answered here last; from disk when nothing has yet */
 	struct line_stats stats;
 	uint64_t opened_ms, retry_ms;
+	unsigned rate;	  /* CAN: which bit rate of its protocols is tried */
+	unsigned rounds;  /* CAN: how often all of them have been */
+	bool bus_spoke;	  /* CAN: anything at all was heard since the opening */
+	bool filtered;	  /* CAN: only frames that some protocol wants are received */
+	char trouble[128]; /* of the open link, as it was logged last */
 	uint64_t shown_ms; /* last progress shown */
 	double detected_s;
 	uv_timer_t *timer; /* its own allocation: freed when the loop has closed it */
@@ -130,6 +135,8 @@ enum link_kind port_link(const struct port *port);
 /* Something is due earlier than was thought. */
 void port_wake(struct port *port);
 void port_fill_view(const struct port *port, struct port_view *v);
+/* Once a second: how the link is. */
+void port_tick(struct port *port);
 /* The machine's device files have changed. */
 void port_devices_changed(struct port *port);
 
@@ -142,6 +149,8 @@ void port_found(struct port *port, const struct device *dev);
 struct session *port_session(const struct port *port, const struct session_pack *sp);
 
 /* talk.c */
+/* What the configuration tells protocols. */
+struct protocol_options options_of(const struct engine *e);
 /* Begins to look for the protocols. False: no memory (it is logged). */
 bool talk_start(struct talk *talk);
 /* The port is gone, or bmscope ends. */
@@ -203,6 +212,8 @@ void sensors_free(struct engine *e);
 
 /* replay.c */
 void replay_free(struct replay *r);
+/* What this port of the recording was; serial where that is not known. */
+enum link_kind replay_link(const struct replay *r, const struct port *port);
 /* The recording's clock, on the scale of engine_now_ms(). */
 uint64_t replay_now_ms(const struct replay *r);
 

@@ -3,7 +3,10 @@
 
 #include <string.h>
 
-enum { TIMES = 2 };
+/* A stream repeats itself; whom somebody else asks may be asked only once. */
+enum { STREAM_TIMES = 2, ASKED_TIMES = 1 };
+
+enum { SILENT_MS = 10000 }; /* after so long what somebody has told counts for nothing */
 
 void listen_init(struct listen *l, const struct protocol *protocol, const struct protocol_options *options)
 {
@@ -26,26 +29,56 @@ void listen_free(struct listen *l)
 		forget(&l->heard[i]);
 }
 
-/* The place of this address; noise may have taken all: then that of the one that has been silent longest. */
-static struct voice *place_of(struct listen *l, const struct request *as)
+/* How much it has told: noise repeats itself rarely. */
+static unsigned told(const struct voice *h, uint64_t now_ms)
 {
-	struct voice *oldest = &l->heard[0];
+	unsigned n = 0;
+
+	if (!h->dev.protocol || now_ms > h->heard_ms + SILENT_MS)
+		return 0;
+	for (uint32_t heard = h->stream.heard; heard; heard &= heard - 1)
+		n++;
+	return 1 + n + h->times * STREAM_MAX_ROWS;
+}
+
+/* The place of this address; noise may have taken all: then that of the one that has told least, or long ago. */
+static struct voice *place_of(struct listen *l, const struct request *as, uint64_t now_ms)
+{
+	struct voice *worst = &l->heard[0];
 
 	for (unsigned i = 0; i < LISTEN_MAX; i++) {
 		struct voice *h = &l->heard[i];
+		unsigned n = told(h, now_ms), least = told(worst, now_ms);
 
 		if (h->dev.protocol && h->dev.address == as->address)
 			return h;
-		if (oldest->dev.protocol && (!h->dev.protocol || h->heard_ms < oldest->heard_ms))
-			oldest = h;
+		if (n < least || (n == least && h->heard_ms < worst->heard_ms))
+			worst = h;
 	}
-	forget(oldest);
-	return device_init(&oldest->dev, l->protocol, as->address, as->dialect, &l->options) ? oldest : NULL;
+	forget(worst);
+	return device_init(&worst->dev, l->protocol, as->address, as->dialect, &l->options) ? worst : NULL;
+}
+
+static unsigned times_wanted(const struct voice *h)
+{
+	return h->dev.protocol->streams >> h->dev.dialect & 1 ? STREAM_TIMES : ASKED_TIMES;
+}
+
+/* True: *out is the device, and its place is free. */
+static bool believe(struct voice *h, struct device *out)
+{
+	const char *why = NULL;
+
+	if (!h->dev.protocol->plausible(&h->dev, &why))
+		return false;
+	*out = h->dev;
+	memset(h, 0, sizeof(*h));
+	return true;
 }
 
 bool listen_hears(struct listen *l, const struct request *as, struct bytes frame, uint64_t now_ms, struct device *out)
 {
-	struct voice *h = place_of(l, as);
+	struct voice *h = place_of(l, as, now_ms);
 	const char *why = NULL;
 
 	if (!h)
@@ -58,9 +91,14 @@ bool listen_hears(struct listen *l, const struct request *as, struct bytes frame
 	if (!stream_complete(&h->stream, &h->dev))
 		return false;
 	stream_published(&h->stream);
-	if (++h->times < TIMES || !l->protocol->plausible(&h->dev, &why))
-		return false;
-	*out = h->dev;
-	memset(h, 0, sizeof(*h));
-	return true;
+	h->times++;
+	return h->times >= times_wanted(h) && believe(h, out);
+}
+
+bool listen_takes_last(struct listen *l, struct device *out)
+{
+	for (unsigned i = 0; i < LISTEN_MAX; i++)
+		if (l->heard[i].times && believe(&l->heard[i], out))
+			return true;
+	return false;
 }

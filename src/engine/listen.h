@@ -28,5 +28,7 @@ void listen_free(struct listen *l);
  * owns.
  */
 bool listen_hears(struct listen *l, const struct request *as, struct bytes frame, uint64_t now_ms, struct device *out);
+/* Nothing more will come: the same for one whose every row was heard once, until there is none. */
+bool listen_takes_last(struct listen *l, struct device *out);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/internal.h"
+#include "links/can.h"
 #include "links/serial.h"
 #include "links/spi.h"
 
@@ -28,7 +29,7 @@ static void schedule(struct port *port);
 
 /* ---- which link a port has ---- */
 
-/* By how its name begins; what begins otherwise is a serial port. */
+/* By how its name begins; what begins otherwise is a serial port when it is a path, else a CAN interface. */
 static const struct port_kind {
 	const char *prefix;
 	enum link_kind link;
@@ -38,7 +39,9 @@ static const struct port_kind {
 } port_kinds[] = {
 	{SPI_DEVICE, LINK_SPI, spi_open, true},
 	{SPI_SIMULATED, LINK_SPI, spi_open, true},
-	{"", LINK_SERIAL, serial_open, false},
+	{CAN_PREFIX, LINK_CAN, can_open, false},
+	{"/", LINK_SERIAL, serial_open, false},
+	{"", LINK_CAN, can_open, false},
 };
 
 static const struct port_kind *port_kind(const struct port *port)
@@ -52,7 +55,7 @@ static const struct port_kind *port_kind(const struct port *port)
 
 enum link_kind port_link(const struct port *port)
 {
-	return port_kind(port)->link;
+	return port->replay ? replay_link(port->replay, port) : port_kind(port)->link;
 }
 
 /* The protocols to try on this kind of link, NULL-terminated, into out; how many. */
@@ -208,6 +211,120 @@ static const struct talk *searching(const struct port *port)
 	return first;
 }
 
+/* ---- a CAN bus ---- */
+
+enum { UNFILTERED_MS = 5000, MAX_RATES = 8 };
+
+/* After a while in which everything is heard, only what some protocol wants to see: a full bus costs little then. */
+static void filter_frames(struct port *port)
+{
+	struct can_ids ids[256];
+	unsigned n = 0;
+
+	if (port->filtered || !port->link || now_of(port) < port->opened_ms + UNFILTERED_MS)
+		return;
+	port->filtered = true;
+	for (unsigned i = 0; i < port->talk_count; i++)
+		for (const struct can_ids *h = port->talk[i].protocols[0]->hears; h && h->mask; h++) {
+			if (n == sizeof(ids) / sizeof(ids[0]))
+				return;
+			ids[n++] = *h;
+		}
+	can_set_filters(port->link, ids, n);
+}
+
+/* The bit rates that the protocols of this port know, usual ones first. */
+static unsigned bit_rates(const struct port *port, uint32_t out[MAX_RATES])
+{
+	const struct protocol *protocols[MAX_PROTOCOLS + 1];
+	unsigned count = protocols_for(port->engine, port_kind(port), protocols, MAX_PROTOCOLS), n = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		for (const struct line *l = protocols[i]->lines; l && l->baud && n < MAX_RATES; l++) {
+			unsigned k = 0;
+
+			while (k < n && out[k] != l->baud)
+				k++;
+			if (k == n)
+				out[n++] = l->baud;
+		}
+	return n;
+}
+
+/* Nobody found with this bit rate: the next one. */
+static void try_next_rate(struct port *port)
+{
+	uint32_t rate[MAX_RATES];
+	unsigned n = bit_rates(port, rate);
+
+	struct can_status status;
+
+	if (!port->engine->options.can_up || n < 2 || !port->link)
+		return;
+	for (unsigned i = 0; i < port->talk_count; i++)
+		if (port->talk[i].session || !port->talk[i].detect || !detect_sweeps(port->talk[i].detect))
+			return;
+	can_status(port->link, &status);
+	if (!status.bitrate) /* it has none */
+		return;
+	port->rounds += ++port->rate % n == 0;
+	port->rate %= n;
+	end_talks(port, "");
+	port->bus_spoke = port->filtered = false;
+	can_set_filters(port->link, NULL, 0);
+	port->opened_ms = now_of(port);
+	port_set_line(port, &(struct line){rate[port->rate], 8, 'N', 1});
+	start_talks(port);
+}
+
+static bool bring_up(struct port *port, int *error, char *why, size_t size)
+{
+	uint32_t rate[MAX_RATES];
+	unsigned n = bit_rates(port, rate);
+
+	if (!port->engine->options.can_up || !n)
+		return true;
+	*error = -can_up(port->path, rate[port->rate % n], true, why, size);
+	return !*error;
+}
+
+void port_tick(struct port *port)
+{
+	struct can_status status;
+
+	if (port_link(port) != LINK_CAN || !port->link)
+		return;
+	filter_frames(port);
+	can_status(port->link, &status);
+	if (strcmp(status.say, port->trouble) != 0) {
+		snprintf(port->trouble, sizeof(port->trouble), "%s", status.say);
+		engine_log(port->engine, LOG_WARNING, "%s: %s", port->name, status.say[0] ? status.say : "the bus is well again");
+		engine_traffic(port->engine, port, TRAFFIC_NOTE, (struct bytes){NULL, 0},
+			       status.say[0] ? status.say : "the bus is well again");
+	}
+	engine_show_port(port->engine, port);
+}
+
+static void fill_bus(const struct port *port, struct port_view *v)
+{
+	struct can_status status;
+
+	can_status(port->link, &status);
+	v->line = (struct line){.baud = status.bitrate};
+	size_t n = (size_t)snprintf(v->bus, sizeof(v->bus), "%s", can_bus_state_text(status.state));
+
+	if (status.bitrate)
+		n += (size_t)snprintf(v->bus + n, sizeof(v->bus) - n, ", %g kbit/s", status.bitrate / 1000.0);
+	if (!isnan(status.load))
+		n += (size_t)snprintf(v->bus + n, sizeof(v->bus) - n, ", load %.0f %%", status.load * 100);
+	if (status.has_errors)
+		n += (size_t)snprintf(v->bus + n, sizeof(v->bus) - n, ", errors tx %u rx %u", status.tx_errors,
+				      status.rx_errors);
+	if (status.lost && n < sizeof(v->bus))
+		snprintf(v->bus + n, sizeof(v->bus) - n, ", %llu lost", (unsigned long long)status.lost);
+	snprintf(v->trouble, sizeof(v->trouble), "%s", status.say);
+}
+
 /* ---- states ---- */
 
 static void close_link(struct port *port)
@@ -246,6 +363,8 @@ static void advance(struct port *port)
 	for (unsigned i = 0; i < port->talk_count; i++)
 		talk_advance(&port->talk[i]);
 	port->state = speaking(port) ? PORT_RUNNING : PORT_DETECTING;
+	if (port_link(port) == LINK_CAN)
+		try_next_rate(port);
 	if (port->state == PORT_DETECTING && now >= port->shown_ms + PROGRESS_MS) {
 		port->shown_ms = now;
 		engine_show_port(port->engine, port);
@@ -258,6 +377,7 @@ static void link_received(void *ctx, struct bytes b)
 	struct port *port = ctx;
 
 	engine_traffic(port->engine, port, TRAFFIC_RECEIVED, b, NULL);
+	port->bus_spoke = true;
 	for (unsigned i = 0; i < port->talk_count; i++)
 		talk_receive(&port->talk[i], b);
 	advance(port);
@@ -285,8 +405,15 @@ static struct link *open_link(struct port *port, int *error, char *why, size_t s
 	const struct port_kind *kind = port_kind(port);
 	const struct protocol *protocols[MAX_PROTOCOLS + 1];
 
-	if (protocols_for(port->engine, kind, protocols, MAX_PROTOCOLS))
-		return kind->open(port->engine->loop, port->path, &first_line, events, error, why, size);
+	if (protocols_for(port->engine, kind, protocols, MAX_PROTOCOLS)) {
+		if (kind->link == LINK_CAN && !bring_up(port, error, why, size))
+			return NULL;
+		struct link *link = kind->open(port->engine->loop, port->path, &first_line, events, error, why, size);
+
+		if (link && kind->link == LINK_CAN)
+			can_allow_bitrate(link, port->engine->options.can_up);
+		return link;
+	}
 	*error = EPROTONOSUPPORT;
 	snprintf(why, size,
 		 kind->chosen_only && port->engine->options.protocols == protocols_all()
@@ -322,6 +449,7 @@ void port_open(struct port *port)
 	port->error[0] = 0;
 	port->error_code = 0;
 	port->line = first_line;
+	port->bus_spoke = port->filtered = false;
 	port->opened_ms = now_of(port);
 	port->detected_s = NAN;
 	learn_description(port);
@@ -431,6 +559,10 @@ void port_fill_view(const struct port *port, struct port_view *v)
 	};
 	const struct talk *search = searching(port);
 
+	v->link = port_link(port);
+	if (port->link && v->link == LINK_CAN)
+		fill_bus(port, v);
+
 	snprintf(v->name, sizeof(v->name), "%s", port->name);
 	snprintf(v->description, sizeof(v->description), "%s", port->description);
 	snprintf(v->error, sizeof(v->error), "%s", port->error);
@@ -455,6 +587,7 @@ void port_fill_view(const struct port *port, struct port_view *v)
 		for (unsigned i = 0; i < port->talk_count; i++)
 			if (port->talk[i].detect && detect_sweeps(port->talk[i].detect) < v->sweeps)
 				v->sweeps = detect_sweeps(port->talk[i].detect);
+		v->sweeps += port->rounds;
 		v->attempt_count = detect_attempts(search->detect, &v->attempt);
 	}
 }

@@ -5,34 +5,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/follow.h"
+#include "engine/follow_bus.h"
 #include "engine/internal.h"
 #include "engine/recording.h"
 
 enum {
 	REPLAY_MAX_PORTS = 32,
-	AT_ONCE = 100,      /* records per turn of the loop when played as fast as possible */
-	RECOGNISE = 2000,   /* records looked at where no protocol is noted */
+	AT_ONCE = 100,	  /* records per turn of the loop when played as fast as possible */
+	RECOGNISE = 2000, /* records looked at where no protocol is noted */
 };
 
 struct replay_port {
 	struct port *port;
-	struct follow *follow; /* NULL: no protocol known */
-	unsigned seen[32];     /* requests recognised per protocol, by place in protocols_all() */
+	bool can;
+	struct follow *follow;	      /* NULL: no protocol known */
+	struct follow_bus *bus;	      /* of a CAN port, instead */
+	unsigned seen[MAX_PROTOCOLS]; /* requests recognised per protocol, by place in protocols_all() */
 };
 
 struct replay {
 	struct engine *engine;
-	FILE *file;
+	struct recording recording;
 	double speed; /* 0 = at once */
 	uint64_t start_ms;
 	double t0, t; /* of the first record, and of the one played last */
 	bool started, ended;
 	bool pending; /* next holds a record that is not yet due */
 	struct record next;
-	unsigned line;
-	char *text;
-	size_t room;
 	struct replay_port port[REPLAY_MAX_PORTS];
 	unsigned port_count;
 	uv_timer_t *timer;
@@ -44,31 +43,12 @@ uint64_t replay_now_ms(const struct replay *r)
 	return r->start_ms + (uint64_t)((r->t - r->t0) * 1000);
 }
 
-/* Reads the next record. 1: out holds it, 0: the end, -1: malformed (why). */
-static int next_record(struct replay *r, struct record *out, char *why, size_t size)
+enum link_kind replay_link(const struct replay *r, const struct port *port)
 {
-	char say[160];
-
-	while (getline(&r->text, &r->room, r->file) > 0) {
-		json_error_t error;
-
-		r->line++;
-		if (!r->text[strspn(r->text, " \t\r\n")])
-			continue;
-		json_t *line = json_loads(r->text, 0, &error);
-		bool ok = json_is_object(line) && record_is(line);
-
-		snprintf(say, sizeof(say), "%s", line ? "no record of a recording" : error.text);
-		ok = ok && record_parse(line, out, say, sizeof(say));
-		json_decref(line);
-		if (!ok) {
-			snprintf(why, size, "line %u: %s", r->line, say);
-			return -1;
-		}
-		if (out->kind != RECORD_HEADER)
-			return 1;
-	}
-	return 0;
+	for (unsigned i = 0; i < r->port_count; i++)
+		if (r->port[i].port == port && r->port[i].can)
+			return LINK_CAN;
+	return LINK_SERIAL;
 }
 
 static struct replay_port *port_at(struct replay *r, const char *name)
@@ -95,8 +75,8 @@ static void note_request(struct replay_port *p, const struct record *rec)
 	struct request request;
 	struct bytes tx = {rec->bytes, rec->n};
 
-	for (unsigned i = 0; protocols_all()[i] && i < 32; i++)
-		if (protocols_all()[i]->parse_request(tx, &request))
+	for (unsigned i = 0; protocols_all()[i] && i < MAX_PROTOCOLS; i++)
+		if (protocols_all()[i]->link != LINK_CAN && follow_knows(protocols_all()[i], tx, &request))
 			p->seen[i]++;
 }
 
@@ -104,7 +84,7 @@ static const struct protocol *most_seen(const struct replay_port *p)
 {
 	unsigned best = 0;
 
-	for (unsigned i = 1; protocols_all()[i] && i < 32; i++)
+	for (unsigned i = 1; protocols_all()[i] && i < MAX_PROTOCOLS; i++)
 		if (p->seen[i] > p->seen[best])
 			best = i;
 	return p->seen[best] ? protocols_all()[best] : NULL;
@@ -114,16 +94,17 @@ static int recognise(struct replay *r, char *why, size_t size)
 {
 	int got;
 
-	for (unsigned n = 0; (got = next_record(r, &r->next, why, size)) > 0; n++) {
+	for (unsigned n = 0; (got = recording_next(&r->recording, &r->next, why, size)) > 0; n++) {
 		struct replay_port *p = port_at(r, r->next.port);
 
 		if (!p) {
-			snprintf(why, size, "line %u: too many ports", r->line);
+			snprintf(why, size, "line %u: too many ports", r->recording.line);
 			return -ENOSPC;
 		}
+		p->can = p->can || r->next.can || (r->next.protocol && r->next.protocol->link == LINK_CAN);
 		if (r->next.kind == RECORD_PROTOCOL && r->next.protocol && !p->port->protocol)
 			p->port->protocol = r->next.protocol;
-		if (r->next.kind == RECORD_SENT && n < RECOGNISE)
+		if (r->next.kind == RECORD_SENT && !p->can && n < RECOGNISE)
 			note_request(p, &r->next);
 	}
 	if (got < 0)
@@ -132,9 +113,10 @@ static int recognise(struct replay *r, char *why, size_t size)
 		snprintf(why, size, "the file holds no record");
 		return -EINVAL;
 	}
-	rewind(r->file);
-	r->line = 0;
-	return 0;
+	if (recording_rewind(&r->recording))
+		return 0;
+	snprintf(why, size, "it must be a file that can be read twice");
+	return -ESPIPE;
 }
 
 /* ---- second pass: playing ---- */
@@ -146,16 +128,46 @@ static void on_cycle(void *ctx, struct follow_device *d, uint64_t now_ms)
 	bool addressed = protocol->last_address && !(protocol->point_to_point >> d->dev.dialect & 1);
 
 	(void)now_ms;
+	if (!port->protocol)
+		port->protocol = protocol;
 	if (!d->owner)
 		d->owner = pack_found(port, NULL, protocol, d->dev.address, addressed, false);
 	if (d->owner)
 		pack_reading(d->owner, &d->dev, true, 0);
 }
 
+static void on_gone(void *ctx, struct follow_device *d)
+{
+	struct port *port = ctx;
+
+	engine_log(port->engine, LOG_INFO, "%s: %s is given up for another protocol, which tells more", port->name,
+		   d->dev.protocol->id);
+	pack_gone_for_good(d->owner);
+}
+
+static int start_bus(struct replay *r, struct replay_port *p)
+{
+	struct protocol_options options = options_of(r->engine);
+
+	p->bus = malloc(sizeof(*p->bus));
+	if (!p->bus || !follow_bus_init(p->bus, r->engine->options.protocols, &options)) {
+		free(p->bus);
+		p->bus = NULL;
+		return -ENOMEM;
+	}
+	p->bus->cycle = on_cycle;
+	p->bus->gone = on_gone;
+	p->bus->ctx = p->port;
+	p->port->protocol = NULL; /* what is noted there is only one of those that were found */
+	return 0;
+}
+
 static int start_following(struct replay *r, struct replay_port *p)
 {
 	struct port *port = p->port;
 
+	if (p->can)
+		return start_bus(r, p);
 	if (!port->protocol)
 		port->protocol = most_seen(p);
 	if (!port->protocol) {
@@ -173,6 +185,14 @@ static int start_following(struct replay *r, struct replay_port *p)
 	return 0;
 }
 
+static void follow_record(struct replay_port *p, bool sent, struct bytes b, uint64_t now)
+{
+	if (p->bus)
+		follow_bus_hears(p->bus, b, now);
+	else if (p->follow)
+		(sent ? follow_sent : follow_received)(p->follow, b, now);
+}
+
 static void play(struct replay *r, const struct record *rec)
 {
 	struct replay_port *p = port_at(r, rec->port);
@@ -186,14 +206,12 @@ static void play(struct replay *r, const struct record *rec)
 	case RECORD_SENT:
 		engine_traffic(r->engine, p->port, TRAFFIC_SENT, b, NULL);
 		p->port->stats.bytes_out += b.n;
-		if (p->follow)
-			follow_sent(p->follow, b, now);
+		follow_record(p, true, b, now);
 		break;
 	case RECORD_RECEIVED:
 		engine_traffic(r->engine, p->port, TRAFFIC_RECEIVED, b, NULL);
 		p->port->stats.bytes_in += b.n;
-		if (p->follow)
-			follow_received(p->follow, b, now);
+		follow_record(p, false, b, now);
 		break;
 	case RECORD_LINE:
 	case RECORD_NOTE:
@@ -213,6 +231,8 @@ static void end_replay(struct replay *r, const char *why)
 
 		if (r->port[i].follow)
 			follow_flush(r->port[i].follow, replay_now_ms(r));
+		if (r->port[i].bus)
+			follow_bus_flush(r->port[i].bus, replay_now_ms(r));
 		port->state = PORT_ENDED;
 		snprintf(port->error, sizeof(port->error), "%.150s", why);
 		engine_show_port(r->engine, port);
@@ -226,7 +246,7 @@ static void on_timer(uv_timer_t *timer)
 	char why[200];
 
 	for (int n = 0; n < AT_ONCE; n++) {
-		int got = r->pending ? 1 : next_record(r, &r->next, why, sizeof(why));
+		int got = r->pending ? 1 : recording_next(&r->recording, &r->next, why, sizeof(why));
 
 		if (got <= 0) {
 			end_replay(r, got < 0 ? why : "all of it was played");
@@ -264,9 +284,9 @@ int engine_add_replay(struct engine *e, const char *path, double speed, char *wh
 	r->engine = e;
 	r->speed = speed;
 	r->timer = timer_new(e->loop, r);
-	r->file = fopen(path, "re");
-	if (!r->file || !r->timer) {
-		error = r->file ? -ENOMEM : -errno;
+	r->recording.file = fopen(path, "re");
+	if (!r->recording.file || !r->timer) {
+		error = r->recording.file ? -ENOMEM : -errno;
 		snprintf(why, size, "%s: %s", path, strerror(-error));
 		return error;
 	}
@@ -295,11 +315,14 @@ void replay_free(struct replay *r)
 			if (r->port[i].follow)
 				follow_free(r->port[i].follow);
 			free(r->port[i].follow);
+			if (r->port[i].bus)
+				follow_bus_free(r->port[i].bus);
+			free(r->port[i].bus);
 		}
-		if (r->file)
-			fclose(r->file);
+		if (r->recording.file)
+			fclose(r->recording.file);
+		recording_free(&r->recording);
 		timer_free(r->timer);
-		free(r->text);
 		free(r);
 		r = more;
 	}

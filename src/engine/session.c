@@ -107,6 +107,8 @@ static struct session_pack *add_pack(struct session *s, struct device dev, uint6
 	p->index = s->pack_count;
 	p->next_poll = now_ms;
 	s->pack[s->pack_count++] = p;
+	for (unsigned i = 0; i < s->pack_count; i++)
+		s->pack[i]->dev.packs = (uint8_t)s->pack_count;
 	s->io.found(s->io.ctx, p, now_ms);
 	return p;
 }

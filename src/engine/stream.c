@@ -42,6 +42,12 @@ bool stream_complete(const struct stream *s, const struct device *dev)
 	return s->heard != 0;
 }
 
+void stream_start(struct stream *s, const struct protocol *protocol, uint64_t now_ms)
+{
+	for (unsigned r = 0; r < row_count(protocol); r++)
+		stream_heard(s, protocol, (int)r, now_ms);
+}
+
 void stream_published(struct stream *s)
 {
 	s->heard = 0;
@@ -51,6 +57,8 @@ bool stream_age(struct stream *s, struct device *dev, uint64_t now_ms)
 {
 	bool forgot = false;
 
+	if (!(dev->protocol->streams >> dev->dialect & 1))
+		return false;
 	for (unsigned r = 0; r < row_count(dev->protocol); r++) {
 		const struct poll *row = &dev->protocol->polls[r];
 

@@ -24,7 +24,10 @@ void stream_heard(struct stream *s, const struct protocol *protocol, int row, ui
 bool stream_complete(const struct stream *s, const struct device *dev);
 /* That reading is out: the next one needs everything anew. */
 void stream_published(struct stream *s);
-/* Makes dev forget what was not repeated in time; true: it has forgotten something. */
+/* All that was heard before this time counts as heard now. */
+void stream_start(struct stream *s, const struct protocol *protocol, uint64_t now_ms);
+/* Makes dev forget what was not repeated in time; true: it has forgotten something. A
+ * device that only speaks when asked forgets nothing. */
 bool stream_age(struct stream *s, struct device *dev, uint64_t now_ms);
 /* When stream_age() has something to do; UINT64_MAX: never, as far as is known. */
 uint64_t stream_deadline(const struct stream *s, const struct protocol *protocol);

@@ -105,7 +105,7 @@ static void end_detection(struct talk *talk)
 	talk->detect = NULL;
 }
 
-static struct protocol_options options_of(const struct engine *e)
+struct protocol_options options_of(const struct engine *e)
 {
 	const struct config *c = &e->config;
 
@@ -130,6 +130,10 @@ bool talk_start(struct talk *talk)
 		engine_log(e, LOG_ERROR, "%s: out of memory", port->name);
 		return false;
 	}
+	if (e->options.protocols != protocols_all())
+		detect_insist(talk->detect);
+	if (port->bus_spoke)
+		detect_bus_spoke(talk->detect);
 	detect_start(talk->detect, now_of(talk));
 	return true;
 }

@@ -39,6 +39,7 @@ struct device {
 	struct reading reading;
 	struct settings settings;
 	struct protocol_options options;
+	uint8_t packs; /* how many the engine knows on this line, this one included; 0: nobody has counted */
 	void *state; /* protocol->state_size bytes of the protocol's own, zeroed at the start */
 };
 
@@ -107,6 +108,22 @@ enum series_bit {
 	SERIES_RESISTANCES = 8,  /* cell_resistance_ohm */
 };
 
+/*
+ * Bluetooth LE: how a device is known in the air, and where its bytes go. UUIDs in lower case; four digits stand for one
+ * on the Bluetooth base.
+ */
+struct ble_profile {
+	const char *service; /* NULL ends a list */
+	const char *notify, *write; /* characteristics; where both are the same UUID, properties choose */
+	const char *const *names; /* advertised ones, with * and ?; NULL-terminated; NULL = names say nothing */
+	const uint16_t *companies; /* advertised manufacturer identifiers */
+	unsigned company_count;
+	bool must_be_named; /* the service alone says nothing: a name or a manufacturer must fit */
+	const char *unlock; /* characteristic that is written once notifications are on; NULL = none */
+	const char *unlock_text;
+	const char *name; /* characteristic that holds the device's name; NULL = none */
+};
+
 struct timing {
 	uint16_t first_ms; /* default of request.first_ms */
 	uint16_t gap_ms;   /* default of request.gap_ms */
@@ -162,6 +179,7 @@ struct protocol {
 	bool also_ble; /* its frames travel through Bluetooth LE as they are, too */
 	const struct line *lines; /* baud 0 ends them; the first is the usual one. NULL for BLE and MQTT;
 				   * of SPI baud is the clock in Hz, of CAN the bit rate */
+	const struct ble_profile *ble; /* BLE, and what also travels that way; NULL = not by BLE */
 	const struct can_ids *hears; /* CAN: all that find_frame and overhear want to see */
 	struct timing timing;
 

@@ -27,6 +27,8 @@ extern const struct protocol sinowealth_protocol;
 extern const struct protocol ks48100_protocol;
 extern const struct protocol hlpdata_bms4s_protocol;
 extern const struct protocol mnb_protocol;
+extern const struct protocol jk_can_protocol;
+extern const struct protocol daly_can_protocol;
 
 static const struct protocol *const all[] = {
 	&jk_uart_protocol,
@@ -51,6 +53,8 @@ static const struct protocol *const all[] = {
 	&ecs_protocol,
 	&hlpdata_bms4s_protocol,
 	&mnb_protocol,
+	&jk_can_protocol,
+	&daly_can_protocol,
 	NULL,
 };
 

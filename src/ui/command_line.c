@@ -21,7 +21,7 @@ static void start_recording(struct ui *ui, const char *path)
 	int error = engine_record(ui->engine, path);
 
 	if (error)
-		ui_say(ui, STYLE_BAD, "%s: %s", path, strerror(-error));
+		ui_say(ui, STYLE_BAD, "%s: %s", path, engine_record_why(error));
 	else
 		ui_say(ui, STYLE_GOOD, "recording to %s; r ends it", path);
 }

@@ -69,11 +69,23 @@ void port_progress(const struct port_view *p, char *out, size_t size)
 	size_t n = (size_t)snprintf(out, size, "%s%s", left, left[0] ? " left, " : "");
 	if (n >= size)
 		return;
+	char rate[24];
+
+	port_rate(p, rate, sizeof(rate));
 	if (d->protocol)
-		snprintf(out + n, size - n, "%s%s %u address %u", d->confirming ? "confirming " : "", d->protocol->id,
-			 (unsigned)p->line.baud, d->address);
+		snprintf(out + n, size - n, "%s%s%s address %u", d->confirming ? "confirming " : "", d->protocol->id, rate,
+			 d->address);
 	else
-		snprintf(out + n, size - n, "listening");
+		snprintf(out + n, size - n, "listening%s%s", p->bus[0] ? ", " : "", p->bus);
+}
+
+void port_rate(const struct port_view *p, char *out, size_t size)
+{
+	bool can = p->link == LINK_CAN;
+
+	out[0] = 0;
+	if (p->line.baud)
+		snprintf(out, size, " %u%s", (unsigned)(can ? p->line.baud / 1000 : p->line.baud), can ? "k" : "");
 }
 
 static void port_activity(const struct port_row *p, char *out, size_t size)
@@ -180,8 +192,8 @@ static void title_pieces(const struct ui *ui, struct piece piece[6])
 		snprintf(piece[4].text + n, sizeof(piece[4].text) - (size_t)n, " #%u", s->address);
 	piece[5].keep = 1;
 	n = snprintf(piece[5].text, sizeof(piece[5].text), "%.80s", s->protocol->id);
-	if (port && port->view.line.baud)
-		snprintf(piece[5].text + n, sizeof(piece[5].text) - (size_t)n, " %u", (unsigned)port->view.line.baud);
+	if (port)
+		port_rate(&port->view, piece[5].text + n, sizeof(piece[5].text) - (size_t)n);
 }
 
 static void draw_title(const struct ui *ui, const struct canvas *c)

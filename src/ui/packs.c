@@ -399,6 +399,8 @@ static void port_advice(const struct port_row *p, char *out, size_t size)
 	out[0] = 0;
 	if (v->state == PORT_ABSENT || v->state == PORT_REFUSED) {
 		snprintf(out, size, "%s", v->error[0] ? v->error : "not there");
+	} else if (v->state == PORT_DETECTING && v->trouble[0]) {
+		snprintf(out, size, "%s", v->trouble);
 	} else if (v->state == PORT_DETECTING) {
 		n = (size_t)snprintf(out, size, "sweep %u (%s)", v->progress.sweep + 1,
 				     v->progress.sweep ? "patient" : "quick");
@@ -454,8 +456,11 @@ static void draw_searching(const struct canvas *c, int y, int x, int width, cons
 
 static void running_text(const struct port_view *p, char *out, size_t size)
 {
-	size_t n = (size_t)snprintf(out, size, "%s %u  %u batter%s%s%s", p->protocol ? p->protocol->id : "",
-				    (unsigned)p->line.baud, p->packs, p->packs == 1 ? "y" : "ies",
+	char rate[24];
+
+	port_rate(p, rate, sizeof(rate));
+	size_t n = (size_t)snprintf(out, size, "%s%s  %u batter%s%s%s", p->protocol ? p->protocol->id : "", rate,
+				    p->packs, p->packs == 1 ? "y" : "ies",
 				    p->searching ? ", looking for more" : "",
 				    p->listening ? ", only listening: the bus has another master" : "");
 
@@ -478,7 +483,8 @@ static void draw_port(const struct canvas *c, int y, int width, const struct por
 	} else if (p->state == PORT_RUNNING) {
 		running_text(p, text, sizeof(text));
 		x += put(c, y, x, width - x - 1, STYLE_NORMAL, "%s", text) + 2;
-		put(c, y, x, width - x - 1, STYLE_LABEL, "%s", p->description);
+		put(c, y, x, width - x - 1, p->trouble[0] ? STYLE_BAD : STYLE_LABEL, "%s",
+		    p->trouble[0] ? p->trouble : p->bus[0] ? p->bus : p->description);
 	} else {
 		put(c, y, x, width - x - 1, p->state == PORT_REFUSED ? STYLE_BAD : STYLE_WARNING, "%s", word[p->state]);
 	}

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/bytes.h"
+#include "model/wire.h"
 #include "ui/ui.h"
 
 enum { TIME_WIDTH = 13, DELTA_WIDTH = 9, STATS_MOST = 4 };
@@ -40,17 +40,17 @@ static size_t kept(const struct traffic_row *row)
 	return row->n < VIEW_TRAFFIC_BYTES ? row->n : VIEW_TRAFFIC_BYTES;
 }
 
-/* Bytes that fit on a line. */
-static size_t per_line(const struct ui *ui, int width)
+/* Bytes that fit on a line. A CAN frame is never broken up. */
+static size_t per_line(const struct ui *ui, const struct traffic_row *row, int width)
 {
-	int n = ui->traffic.text ? width : width / 3;
+	int n = row->link == LINK_CAN ? CAN_BYTES : ui->traffic.text ? width : width / 3;
 
 	return n > 1 ? (size_t)n : 1;
 }
 
 static int row_height(const struct ui *ui, const struct traffic_row *row, int width)
 {
-	size_t line = per_line(ui, width);
+	size_t line = per_line(ui, row, width);
 
 	if (!ui->traffic.wrap || row->kind == TRAFFIC_NOTE || !row->n)
 		return 1;
@@ -72,8 +72,26 @@ static bool shown(const struct ui *ui, const struct traffic_row *row)
 		if (*p != ' ')
 			wanted[n++] = *p;
 	wanted[n] = 0;
-	bytes_hex((struct bytes){row->bytes, kept(row)}, hex, sizeof(hex));
+	wire_text(row->link, (struct bytes){row->bytes, kept(row)}, hex, sizeof(hex));
 	return text_has(hex, wanted) || text_has(row->note, filter);
+}
+
+static char shown_char(unsigned char b)
+{
+	return b >= 0x20 && b < 0x7f ? (char)b : '.';
+}
+
+/* 18F128F4#48656C6C6F, and as text with 'Hello' beside it. */
+static void frame_shown(const struct ui *ui, struct bytes frame, char *out, size_t size)
+{
+	struct bytes data = can_data(frame);
+	char text[sizeof(((struct can_message *)0)->data) + 1] = "";
+
+	wire_text(LINK_CAN, frame, out, size);
+	for (size_t i = 0; i < data.n && i + 1 < sizeof(text); i++)
+		text[i] = shown_char(data.p[i]);
+	if (ui->traffic.text && *text)
+		snprintf(out + strlen(out), size - strlen(out), "  '%s'", text);
 }
 
 /* The bytes from..from+n as they are shown. */
@@ -83,11 +101,15 @@ static void bytes_shown(const struct ui *ui, const struct traffic_row *row, size
 	size_t at = 0;
 
 	out[0] = 0;
+	if (row->link == LINK_CAN) {
+		frame_shown(ui, bytes_sub((struct bytes){row->bytes, kept(row)}, from, n), out, size);
+		return;
+	}
 	for (size_t i = from; i < from + n && i < kept(row) && at + 4 < size; i++) {
 		unsigned char b = row->bytes[i];
 
 		if (ui->traffic.text)
-			at += (size_t)snprintf(out + at, size - at, "%c", b >= 0x20 && b < 0x7f ? b : '.');
+			at += (size_t)snprintf(out + at, size - at, "%c", shown_char(b));
 		else
 			at += (size_t)snprintf(out + at, size - at, "%s%02x", i > from ? " " : "", b);
 	}
@@ -97,14 +119,14 @@ static void draw_bytes(const struct ui *ui, const struct canvas *c, int y, struc
 		       const struct traffic_row *row)
 {
 	enum style style = row->kind == TRAFFIC_SENT ? STYLE_SENT : STYLE_RECEIVED;
-	size_t line = per_line(ui, p->width), n = kept(row);
+	size_t line = per_line(ui, row, p->width), n = kept(row);
 	char text[1024], more[24] = "";
 	int room = p->width;
 
 	if (!ui->traffic.wrap && n > line) {
 		snprintf(more, sizeof(more), " … %zu bytes", row->n);
 		room -= glyphs_width(more, ui->term.glyphs);
-		n = per_line(ui, room);
+		n = per_line(ui, row, room);
 	}
 	for (size_t from = 0; from < n && y < a.y + a.height; from += line, y++) {
 		if (y < a.y)
@@ -282,7 +304,7 @@ static bool traffic_key(struct ui *ui, int key)
 static const char *const help[] = {
 	"p\tpause: what comes is kept, but not shown",
 	"f\tall ports, or one after the other",
-	"x\tbytes in hex or as text",
+	"x\tbytes in hex or as text; on CAN frames as ID#DATA, or with their text",
 	"w\tlong frames cut, or whole on several lines",
 	"/\tonly rows with these bytes, as in: dd a5",
 	"asked\tquestions sent; answers believed; failed: no answer that may be believed",

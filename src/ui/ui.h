@@ -133,6 +133,8 @@ void limit_codes(const struct current_limit *l, char *out, size_t size);
 double remaining_Ah(const struct snapshot *s);
 
 /* What is being asked on a port that is searched. */
+/* " 115200", " 250k" on CAN; "" while it is not known. */
+void port_rate(const struct port_view *p, char *out, size_t size);
 void port_progress(const struct port_view *p, char *out, size_t size);
 /* A pack that does not answer: since when, why, and what is being done about it. */
 void pack_trouble(const struct ui *ui, const struct pack_view *p, char *out, size_t size);

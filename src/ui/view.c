@@ -222,14 +222,17 @@ static void add_bytes(struct traffic_row *row, const struct traffic *t)
 	row->last_ms = t->ms;
 }
 
-static void on_traffic(void *ctx, const struct traffic *t)
+static bool goes_on(const struct traffic_row *before, const struct traffic *t)
 {
-	struct view *v = ctx;
+	return before && t->link != LINK_CAN && t->kind == TRAFFIC_RECEIVED && before->kind == TRAFFIC_RECEIVED &&
+	       t->ms - before->last_ms <= VIEW_MERGE_MS && before->n < VIEW_TRAFFIC_BYTES;
+}
+
+static void add_traffic(struct view *v, const struct traffic *t)
+{
 	struct traffic_row *before = last_on_port(v, t->port);
 
-	v->changed = true;
-	if (before && t->kind == TRAFFIC_RECEIVED && before->kind == TRAFFIC_RECEIVED &&
-	    t->ms - before->last_ms <= VIEW_MERGE_MS && before->n < VIEW_TRAFFIC_BYTES) {
+	if (goes_on(before, t)) {
 		add_bytes(before, t);
 		return;
 	}
@@ -242,11 +245,28 @@ static void on_traffic(void *ctx, const struct traffic *t)
 		.first = !before,
 		.wall = t->wall,
 		.port = t->port,
+		.link = t->link,
 		.kind = t->kind,
 	};
 	add_bytes(row, t);
 	if (t->note)
 		strncpy(row->note, t->note, sizeof(row->note) - 1);
+}
+
+static void on_traffic(void *ctx, const struct traffic *t)
+{
+	struct view *v = ctx;
+	struct traffic frame = *t;
+
+	v->changed = true;
+	if (t->link != LINK_CAN || t->kind == TRAFFIC_NOTE) {
+		add_traffic(v, t);
+		return;
+	}
+	for (struct bytes rest = t->bytes; rest.n; rest = bytes_sub(rest, CAN_BYTES, rest.n)) {
+		frame.bytes = bytes_sub(rest, 0, CAN_BYTES);
+		add_traffic(v, &frame);
+	}
 }
 
 void view_log(struct view *v, enum log_level level, double wall, const char *text)

@@ -32,6 +32,7 @@ struct traffic_row {
 	uint64_t ms, last_ms, since_ms; /* first byte, last byte, from the row before on this port */
 	double wall;
 	unsigned port;
+	enum link_kind link; /* on CAN a row is one frame */
 	enum traffic_kind kind;
 	bool first; /* there is no row before it on this port */
 	size_t n;   /* bytes in all; beyond VIEW_TRAFFIC_BYTES they are only counted */

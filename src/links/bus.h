@@ -4,13 +4,15 @@
  * its connections in one after the other: so a bus that hangs keeps one of them waiting and the loop
  * never, and after the bus has gone there is one attempt at a time, less and less often.
  */
-#ifndef BMSCOPE_DBUS_BUS_H
-#define BMSCOPE_DBUS_BUS_H
+#ifndef LINKS_BUS_H
+#define LINKS_BUS_H
+
+#include <stdbool.h>
 
 #include <dbus/dbus.h>
 #include <uv.h>
 
-#include "dbus/say.h"
+#include "model/say.h"
 
 /* What may lie unsent on a connection whose bus doesn't read; beyond it nothing new is sent or answered. */
 #define BUS_OUTGOING_MAX (128 * 1024)

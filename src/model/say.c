@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "dbus/say.h"
+#include "model/say.h"
 
 #include <stdarg.h>
 #include <stdio.h>

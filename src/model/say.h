@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Where this room's log lines go. */
-#ifndef BMSCOPE_DBUS_SAY_H
-#define BMSCOPE_DBUS_SAY_H
+/* Where log lines go. */
+#ifndef MODEL_SAY_H
+#define MODEL_SAY_H
 
-#include "engine/engine.h"
+enum log_level { LOG_ERROR, LOG_WARNING, LOG_INFO, LOG_DEBUG };
 
 struct say {
 	void (*log)(void *ctx, enum log_level level, const char *text); /* NULL: nowhere */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-#include "dbus/bus.h"
+#include "links/bus.h"
 
 #include <stdio.h>
 #include <stdlib.h>
