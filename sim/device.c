@@ -33,11 +33,16 @@ static const struct kind *const kinds[] = {
 	&mnb_kind,
 	&jk_can_kind,
 	&daly_can_kind,
+	&rv_c_can_kind,
+	&ubms_can_kind,
 	&nmea_kind,
 	&vedirect_kind,
 	&modem_kind,
 	&meter_kind,
 	&noise_kind,
+	&pylontech_can_kind,
+	&inverter_can_kind,
+	&nmea2000_can_kind,
 };
 /* clang-format on */
 

@@ -16,7 +16,7 @@
 #define CONFIG_MAX_LIST	    32
 #define CONFIG_MAX_TEXT	    256
 #define CONFIG_TEMPERATURES 4
-#define CONFIG_OPTIONS	    121
+#define CONFIG_OPTIONS	    122
 #define CONFIG_MAX_PROBLEM  1024
 
 /* The file that every face reads when none is named. */
@@ -110,6 +110,7 @@ struct config {
 	int invert_current_measurement; /* 1 or -1 */
 	int greenmeter_address, lipro_start_address, lipro_end_address, lipro_cell_count;
 	int ubms_can_module_series, ubms_can_module_parallel;
+	bool ubms_can_master;
 	char mqtt_topic[CONFIG_MAX_TEXT], mqtt_broker_address[CONFIG_MAX_TEXT];
 	int mqtt_broker_port;
 	bool mqtt_tls_enabled;

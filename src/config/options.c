@@ -789,6 +789,13 @@ static const struct option options[] = {
 		.global = true,
 		.help = "Valence U-BMS: strings in parallel.",
 	},
+	{
+		OPTION("UBMS_CAN_MASTER", BOOL, ubms_can_master, "False"),
+		.used = USED_PROTOCOLS,
+		.global = true,
+		.help = "Valence U-BMS: bmscope is the master that keeps the contactor closed. There must be no other one; "
+			"20 s after bmscope has ended the contactor opens.",
+	},
 
 	/* ---- MQTT ---- */
 	{
@@ -875,7 +882,7 @@ static const struct option options[] = {
 	},
 };
 
-_Static_assert(sizeof(options) / sizeof(options[0]) == CONFIG_OPTIONS, "limits.md 16.4 counts them");
+_Static_assert(sizeof(options) / sizeof(options[0]) == CONFIG_OPTIONS, "those that users have already, and our own");
 
 const struct option *option_at(unsigned i)
 {

@@ -518,8 +518,9 @@ static int change_rate(struct can *c, uint32_t bitrate, bool listen_only)
 	int pending, error = can_up(c->name, bitrate, listen_only, why, sizeof(why));
 	socklen_t size = sizeof(pending);
 
-	/* That it was down was us. */
-	getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &pending, &size);
+	/* That it was down was us; if it still is, the next turn shall find out. */
+	if (!error)
+		getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &pending, &size);
 	watch(c);
 	look_at_controller(c);
 	return error;

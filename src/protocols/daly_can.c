@@ -319,6 +319,11 @@ static const struct can_ids hears[] = {
 	{0, 0},
 };
 
+static bool has_code(const struct device *dev)
+{
+	return dev->reading.text[T_SERIAL_NUMBER][0] != 0;
+}
+
 /* A frame takes half a millisecond here: what changes is asked every time. 91 and 92 only stand in for 95 and 96. */
 static const struct poll polls[] = {
 	{DALY_CMD_PACK, 0, EVERY_POLL, true, NULL},
@@ -330,11 +335,12 @@ static const struct poll polls[] = {
 	{DALY_CMD_TEMPERATURES, 0, 2000, false, daly_has_sensors},
 	{DALY_CMD_BALANCING, 0, 2000, false, NULL},
 	{DALY_CMD_CAPACITY, 0, ONCE, false, NULL},
+	{DALY_CMD_BATTERY_CODE, 0, ONCE, false, NULL},
 	{DALY_CMD_FIRMWARE, 0, ONCE, false, NULL},
 	{DALY_CMD_HARDWARE, 0, ONCE, false, NULL},
 	{DALY_CMD_TYPE, 0, ONCE, false, NULL},
 	{DALY_CMD_BOARDS, 0, ONCE, false, NULL},
-	{DALY_CMD_BATTERY_CODE, 0, 31000, false, NULL}, /* shows whether it is still the same board */
+	{DALY_CMD_BATTERY_CODE, 0, 7000, false, has_code}, /* still the same board? */
 	{DALY_CMD_TOTALS, 0, 61000, false, NULL},
 	{DALY_CMD_CELL_THRESHOLDS, 0, 300000, false, NULL},
 	{DALY_CMD_PACK_THRESHOLDS, 0, 301000, false, NULL},
