@@ -13,7 +13,7 @@ enum { HOST = 0x40, SOC_BY_NONE = 0, SOC_BY_161E = 1, SOC_BY_21 = 2 };
 #define SOC_ALONE_ID UINT32_C(0x161e0080)
 
 struct daly_can_options {
-	bool victron, twin, inverted, gathered, leftovers, noack;
+	bool broadcast, twin, inverted, gathered, leftovers, noack;
 	int soc;
 };
 
@@ -21,7 +21,8 @@ _Static_assert(sizeof(struct daly_can_options) <= SCENARIO_OWN, "room for its ow
 #define AT(member) offsetof(struct daly_can_options, member)
 
 static const struct key daly_can_keys[] = {
-	{"victron", KEY_FLAG, AT(victron), 0, 0, "", "off", NULL, "board 1 also broadcasts in Victron's style", 0},
+	{"broadcast", KEY_FLAG, AT(broadcast), 0, 0, "", "off", NULL,
+	 "the first board also broadcasts in Victron's style", 0},
 	{"twin", KEY_FLAG, AT(twin), 0, 0, "", "off", NULL, "all packs bear the number of the first", 0},
 	{"socby", KEY_WORD, AT(soc), 0, 0, "", "both", "none|161e|21|both", "which frames set the SoC", 0},
 	{"noack", KEY_FLAG, AT(noack), 0, 0, "", "off", NULL, "writes are done, but not answered", 0},
@@ -158,7 +159,7 @@ static void send_number(struct reply *out, uint32_t id, unsigned number)
 	send_frame(out, id, text, 8);
 }
 
-static void broadcast(const struct device *d, struct reply *out)
+static void send_broadcast(const struct device *d, struct reply *out)
 {
 	const struct battery_settings *s = &d->battery.settings;
 	struct battery_sample m;
@@ -191,9 +192,9 @@ static usec can_speak(struct device *d, struct reply *out)
 {
 	const struct daly_board *board = d->board;
 
-	if (!options(d->scenario)->victron || board->number != d->scenario->address[0])
+	if (!options(d->scenario)->broadcast || board->number != d->scenario->address[0])
 		return INT64_MAX;
-	broadcast(d, out);
+	send_broadcast(d, out);
 	return d->now + SECOND;
 }
 

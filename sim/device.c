@@ -33,6 +33,7 @@ static const struct kind *const kinds[] = {
 	&mnb_kind,
 	&jk_can_kind,
 	&daly_can_kind,
+	&jbd_can_kind,
 	&rv_c_can_kind,
 	&ubms_can_kind,
 	&nmea_kind,

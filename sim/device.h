@@ -100,7 +100,7 @@ struct kind {
 };
 
 extern const struct kind ant_kind, daly_kind, daly_modbus_kind, daren485_kind, ecs_kind, eg4_lifepower_kind, eg4_ll_kind,
-	felicity_kind, heltec_modbus_kind, hlpdata_kind, jbd_kind, jbd_up16s_kind, jk_can_kind, jk_pb_kind, jk_uart_kind, ks48100_kind,
+	felicity_kind, heltec_modbus_kind, hlpdata_kind, jbd_can_kind, jbd_kind, jbd_up16s_kind, jk_can_kind, jk_pb_kind, jk_uart_kind, ks48100_kind,
 	mnb_kind, pace_kind, pylontech_kind, renogy_kind, rv_c_can_kind, seplos_v2_kind, seplos_v3_kind, sinowealth_kind, ubms_can_kind;
 /* On CAN. */
 extern const struct kind daly_can_kind;

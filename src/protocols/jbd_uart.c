@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "protocols/jbd_common.h"
 #include "protocols/checksum.h"
 #include "protocols/procedure.h"
 #include "protocols/protocol.h"
@@ -242,24 +243,6 @@ static const struct number_row basic_rows[] = {
 	{19, RAW_U8, 1, 0, Q_SOC_PCT},
 };
 
-static const struct alarm_row protection_rows[] = {
-	{0, ALARM_RAISED, ALARM_HIGH_CELL_VOLTAGE, NULL},
-	{1, ALARM_RAISED, ALARM_LOW_CELL_VOLTAGE, NULL},
-	{2, ALARM_RAISED, ALARM_HIGH_VOLTAGE, NULL},
-	{3, ALARM_RAISED, ALARM_LOW_VOLTAGE, NULL},
-	{4, ALARM_RAISED, ALARM_HIGH_CHARGE_TEMPERATURE, NULL},
-	{5, ALARM_RAISED, ALARM_LOW_CHARGE_TEMPERATURE, NULL},
-	{6, ALARM_RAISED, ALARM_HIGH_TEMPERATURE, NULL},
-	{7, ALARM_RAISED, ALARM_LOW_TEMPERATURE, NULL},
-	{8, ALARM_RAISED, ALARM_HIGH_CHARGE_CURRENT, NULL},
-	{9, ALARM_RAISED, ALARM_HIGH_DISCHARGE_CURRENT, NULL},
-	{10, ALARM_RAISED, ALARM_SHORT_CIRCUIT, NULL},
-	{10, ALARM_RAISED, ALARM_HIGH_DISCHARGE_CURRENT, NULL},
-	{11, ALARM_RAISED, ALARM_INTERNAL_FAILURE, NULL},
-	{13, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "charge_mos_fault"},
-	{14, ALARM_RAISED, ALARM_INTERNAL_FAILURE, "discharge_mos_fault"},
-};
-
 static const struct alarm_row warning_rows[] = {
 	{0, ALARM_WARNING, ALARM_HIGH_CELL_VOLTAGE, NULL},
 	{1, ALARM_WARNING, ALARM_LOW_CELL_VOLTAGE, NULL},
@@ -274,22 +257,6 @@ static const struct alarm_row warning_rows[] = {
 	{10, ALARM_WARNING, ALARM_CELL_IMBALANCE, NULL},
 	{11, ALARM_WARNING, ALARM_LOW_SOC, NULL},
 };
-
-/* A sensor that reads 0 K is none. */
-static double celsius(uint16_t tenth_kelvin)
-{
-	return tenth_kelvin ? (tenth_kelvin - 2731) / 10.0 : NAN;
-}
-
-/* day bits 0-4, month 5-8, year from 2000 9-15; 0 or no such day = unknown */
-static void date_text(uint16_t raw, char out[16])
-{
-	unsigned day = raw & 31, month = raw >> 5 & 15, year = 2000 + (raw >> 9);
-
-	out[0] = 0;
-	if (day && month && month <= 12)
-		snprintf(out, 16, "%04u-%02u-%02u", year, month, day);
-}
 
 enum { SHORTEST_TAIL = 7 };
 
@@ -342,7 +309,7 @@ static void take_identity(struct reading *r, struct bytes p)
 {
 	char text[16];
 
-	date_text(u16be_at(p, 10), text);
+	jbd_date_text(u16be_at(p, 10), text);
 	reading_set_text(r, T_PRODUCTION_DATE, text);
 	snprintf(text, sizeof(text), "%u.%u", u8_at(p, 18) >> 4, u8_at(p, 18) & 15);
 	reading_set_text(r, T_FIRMWARE_VERSION, text);
@@ -374,8 +341,7 @@ static void take_switches(struct device *dev, struct bytes p)
 	s->protection = u16be_at(p, 16);
 	if (!(s->protection >> LOCK_BIT & 1))
 		s->hold_known = false;
-	alarms_clear(&r->alarms);
-	table_alarms(ROWS(protection_rows), s->protection, &r->alarms);
+	jbd_protections(s->protection, &r->alarms);
 	reading_set_detail(r, "mos_software_lock", s->protection >> LOCK_BIT & 1);
 	reading_set_flag(r, F_CHARGE_MOS, fet & 1);
 	reading_set_flag(r, F_DISCHARGE_MOS, fet & 2);
@@ -393,10 +359,10 @@ static void take_temperatures(struct device *dev, struct bytes p, size_t ntc_off
 
 	series_start(&r->temperatures, ntc);
 	for (unsigned i = 0; i < ntc; i++)
-		series_set(&r->temperatures, i, celsius(word_at(sensors, i)));
+		series_set(&r->temperatures, i, jbd_celsius(word_at(sensors, i)));
 	if (dev->dialect == ADDRESSED) {
-		reading_set(r, Q_TEMP_MOS_C, celsius(u16be_at(p, 24)));
-		reading_set(r, Q_TEMP_AMBIENT_C, celsius(u16be_at(p, 26)));
+		reading_set(r, Q_TEMP_MOS_C, jbd_celsius(u16be_at(p, 24)));
+		reading_set(r, Q_TEMP_AMBIENT_C, jbd_celsius(u16be_at(p, 26)));
 	} else if (ntc >= 2 && series_knows(&r->temperatures, 0)) {
 		reading_set(r, Q_TEMP_MOS_C, r->temperatures.value[0]);
 	} else {
@@ -640,7 +606,7 @@ static void note_date(struct device *dev, uint16_t raw)
 {
 	char text[16];
 
-	date_text(raw, text);
+	jbd_date_text(raw, text);
 	settings_set_text(&dev->settings, "production_date", text);
 }
 

@@ -29,6 +29,7 @@ extern const struct protocol hlpdata_bms4s_protocol;
 extern const struct protocol mnb_protocol;
 extern const struct protocol jk_can_protocol;
 extern const struct protocol daly_can_protocol;
+extern const struct protocol jbd_can_protocol;
 extern const struct protocol rv_c_can_protocol;
 extern const struct protocol ubms_can_protocol;
 
@@ -57,6 +58,7 @@ static const struct protocol *const all[] = {
 	&mnb_protocol,
 	&jk_can_protocol,
 	&daly_can_protocol,
+	&jbd_can_protocol,
 	&rv_c_can_protocol,
 	&ubms_can_protocol,
 	NULL,
