@@ -144,14 +144,30 @@ static void say_extremes(const struct battery_sample *s, struct reply *out)
 	put(out, 0x373, b, SIZE);
 }
 
-/* Above 9 the tens are lost and the digit goes on behind '9'. */
-static void say_cell_name(uint32_t id, unsigned cell, struct reply *out)
+/* From 10 to 15 the tens are lost and the digit goes on behind '9'; 16 is told as 10. */
+static void say_name(uint32_t id, unsigned number, struct reply *out)
 {
-	char name[SIZE + 1] = "ID:01.0?";
+	char name[SIZE + 1] = "ID:01.00";
+	unsigned base = number > 16 ? 10 : 16;
 
-	name[SIZE - 1] = (char)('0' + (cell == 16 ? 0 : cell));
-	name[SIZE - 2] = cell == 16 ? '1' : '0';
+	name[SIZE - 2] = (char)('0' + number / base);
+	name[SIZE - 1] = (char)('0' + number % base);
 	put(out, id, name, SIZE);
+}
+
+/* Sensors are counted as cells are. */
+static void say_names(const struct battery_sample *s, struct reply *out)
+{
+	unsigned coldest = 0, warmest = 0;
+
+	for (unsigned i = 1; i < s->sensors; i++) {
+		coldest = s->sensor_dC[i] < s->sensor_dC[coldest] ? i : coldest;
+		warmest = s->sensor_dC[i] > s->sensor_dC[warmest] ? i : warmest;
+	}
+	say_name(0x374, s->lowest + 1, out);
+	say_name(0x375, s->highest + 1, out);
+	say_name(0x376, coldest + 1, out);
+	say_name(0x377, warmest + 1, out);
 }
 
 static void say_identity(struct device *d, const struct battery_sample *s, struct reply *out)
@@ -170,8 +186,8 @@ static void say_identity(struct device *d, const struct battery_sample *s, struc
 	memset(b, 0, sizeof(b));
 	put_u16le(b, 1);
 	put(out, 0x372, b, SIZE);
-	say_cell_name(0x374, s->lowest + 1, out);
-	say_cell_name(0x375, s->highest + 1, out);
+	say_extremes(s, out);
+	say_names(s, out);
 	memset(b, 0, sizeof(b));
 	put(out, 0x378, b, SIZE);
 	put_u16le(b, fit_u16(s->full_mAh / 1000));
@@ -179,6 +195,17 @@ static void say_identity(struct device *d, const struct battery_sample *s, struc
 	put_text(out, 0x380, serial, 0);
 	put_text(out, 0x381, serial, 1);
 	put_text(out, 0x382, is_jbd(d->scenario) ? "UP16S" : "RACK", 0);
+}
+
+/* All that a real battery has said. */
+static void say_dump(const struct device *d, struct reply *out)
+{
+	struct bytes value;
+	uint16_t id;
+
+	for (unsigned i = 0; registers_at(d->registers, i, d->address, &id, &value); i++)
+		if (id > LAST_MODEL)
+			put(out, id, value.p, value.n < SIZE ? value.n : SIZE);
 }
 
 static usec jbd_can_speak(struct device *d, struct reply *out)
@@ -191,10 +218,13 @@ static usec jbd_can_speak(struct device *d, struct reply *out)
 		return INT64_MAX;
 	if (o->needs305 && d->now > board->alive + ALIVE_FOR * SECOND)
 		return d->now + SECOND;
+	if (d->registers) {
+		say_dump(d, out);
+		return d->now + SECOND;
+	}
 	battery_measure(&d->battery, &s);
 	say_measured(d, &s, out);
 	say_alarms(d, out);
-	say_extremes(&s, out);
 	say_identity(d, &s, out);
 	return d->now + SECOND;
 }
@@ -281,6 +311,13 @@ static void jbd_can_answer(struct device *d, struct bytes request, struct reply 
 
 	if (id == ALIVE) {
 		board->alive = d->now;
+		return;
+	}
+	if (d->registers) {
+		struct bytes value = registers_get(d->registers, (uint16_t)id, d->address, 0);
+
+		if (value.p)
+			put(out, id, value.p, value.n < SIZE ? value.n : SIZE);
 		return;
 	}
 	if (id >= FIRST_MODEL) {

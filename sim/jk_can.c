@@ -11,7 +11,7 @@
 enum { BEAT = 100, PER_FRAME = 4, MAX_CELLS = 25, MOS_PLACE = 2, PLACES = 5, NO_SENSOR = 0xff, LAST = 15 };
 enum { STATUS = 0x2f4, EXTREMES = 0x4f4, TEMPERATURES = 0x5f4, LEVELS = 0x7f4, LAST_LEVELS = 11 };
 #define EXTENDED(id) (CAN_EXTENDED | UINT32_C(id))
-enum settling { SETTLE_MS = 300 };
+enum { SETTLE_MS = 300, NONE = 63 /* no bit of an alarm */ };
 
 /* What its own keys say. */
 struct jk_can_options {
@@ -65,13 +65,27 @@ static const struct alarm_bit jk_can_alarms[] = {
 	{NULL, CELL_IMBALANCE, ALARM, 34},
 	{NULL, CELL_IMBALANCE, WARNING, 35},
 	{NULL, LOW_TEMPERATURE, ALARM, 36},
+	{NULL, HIGH_CELL_VOLTAGE, WARNING, 37},
+	{NULL, LOW_CELL_VOLTAGE, WARNING, 38},
+	{NULL, HIGH_VOLTAGE, WARNING, 39},
+	{NULL, LOW_VOLTAGE, WARNING, 40},
+	{NULL, HIGH_DISCHARGE_CURRENT, WARNING, 41},
+	{NULL, HIGH_CHARGE_CURRENT, WARNING, 42},
+	{NULL, HIGH_TEMPERATURE, WARNING, 43},
+	{NULL, LOW_TEMPERATURE, WARNING, 44},
+	{"temp_difference", NO_ALARM, ALARM, 45},
+	{"insulation_low", NO_ALARM, ALARM, 46},
+	{"hvil_fault", NO_ALARM, ALARM, 47},
+	{"external_comm_fault", NO_ALARM, WARNING, 48},
 };
 
 /* Place in 7F4, bit of the table above for "serious" and for "general". */
 static const struct level {
 	uint8_t place, serious, general;
-} levels[] = {{0, 4, 63},  {1, 11, 63}, {2, 5, 63},  {3, 12, 63}, {4, 34, 35},
-	      {5, 13, 63}, {6, 6, 63},	{7, 15, 63}, {8, 36, 63}, {10, 32, 33}};
+} levels[] = {
+	{0, 4, 37},  {1, 11, 38}, {2, 5, 39},	 {3, 12, 40},  {4, 34, 35},    {5, 13, 41},    {6, 6, 42},
+	{7, 15, 43}, {8, 36, 44}, {9, 45, NONE}, {10, 32, 33}, {11, 46, NONE}, {12, 47, NONE}, {13, NONE, 48},
+};
 
 static void put(struct reply *out, const struct device *d, uint32_t id, const uint8_t *data, uint8_t needed)
 {
@@ -275,7 +289,7 @@ static void jk_can_answer(struct device *d, struct bytes request, struct reply *
 	uint8_t mask = u8_at(data, 0);
 
 	(void)out; /* it acknowledges nothing */
-	if (d->address || !(mask & 7))
+	if (options(d->scenario)->v1 || d->address || !(mask & 7))
 		return;
 	d->writes++;
 	device_switch(d, mask & 1 ? u8_at(data, 1) & 1 : device_charge_wanted(d),

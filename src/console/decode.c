@@ -477,7 +477,8 @@ static int gather(struct recorded *r, const struct record *rec, unsigned number)
 	if (!sent && rec->kind != RECORD_RECEIVED)
 		return 0;
 	p->tape.can = p->tape.can || rec->can;
-	if (tape_add(&p->tape, sent ? SENT : RECEIVED, (uint64_t)(rec->t * 1000), (struct bytes){rec->bytes, rec->n}))
+	if (tape_add(&p->tape, sent ? SENT : RECEIVED, (uint64_t)(rec->t * 1000 + 0.5),
+		     (struct bytes){rec->bytes, rec->n}))
 		return 0;
 	return print_line_error(number, "out of memory");
 }
@@ -505,15 +506,18 @@ static void print_cycle(void *ctx, struct follow_device *d, uint64_t now_ms)
 	c->recorded->readings++;
 }
 
-/* A bus may carry several protocols: all of them are looked for, or the one that the user has named. */
-static void decode_bus(struct recorded_cycle *cycle, const struct tape *t, const struct protocol *protocol)
+/* A bus may carry several protocols: all of them are looked for, or the one that the user has named. Returns as
+ * decode_recorded(). */
+static int decode_bus(struct recorded_cycle *cycle, const struct tape *t, const struct protocol *protocol)
 {
 	const struct protocol *const one[] = {protocol, NULL};
+	unsigned before = cycle->recorded->readings;
 	struct follow_bus bus;
+	char regret[160] = "out of memory";
 	uint64_t now = 0;
 
 	if (!follow_bus_init(&bus, protocol ? one : protocols_all(), NULL))
-		return;
+		return print_error(cycle->port, "%s", regret);
 	bus.cycle = print_cycle;
 	bus.ctx = cycle;
 	for (size_t i = 0; i < t->count; i++) {
@@ -521,7 +525,9 @@ static void decode_bus(struct recorded_cycle *cycle, const struct tape *t, const
 		follow_bus_hears(&bus, event_bytes(t, &t->event[i]), now);
 	}
 	follow_bus_flush(&bus, now);
+	follow_bus_regret(&bus, regret, sizeof(regret));
 	follow_bus_free(&bus);
+	return cycle->recorded->readings > before ? 0 : print_error(cycle->port, "%s", regret);
 }
 
 static void decode_conversation(struct recorded_cycle *cycle, const struct tape *t, const struct protocol *protocol)
@@ -553,10 +559,8 @@ static int decode_recorded(struct recorded *recorded, const struct recorded_port
 	unsigned before = recorded->readings;
 	bool can = p->tape.can || (p->protocol && p->protocol->link == LINK_CAN);
 
-	if (can) {
-		decode_bus(&cycle, &p->tape, protocol);
-		return recorded->readings > before ? 0 : print_error(p->name, "no battery is recognised on this bus");
-	}
+	if (can)
+		return decode_bus(&cycle, &p->tape, protocol);
 	if (!protocol)
 		protocol = p->protocol;
 	if (!protocol)

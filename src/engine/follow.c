@@ -23,19 +23,23 @@ bool follow_init(struct follow *f, const struct protocol *protocol, const struct
 	return !protocol->listen_size || f->listen;
 }
 
-void follow_carefully(struct follow *f)
+bool follow_carefully(struct follow *f)
 {
-	f->careful = true;
-	listen_init(&f->others, f->protocol, &f->options);
+	f->others = malloc(sizeof(*f->others));
+	if (f->others)
+		listen_init(f->others, f->protocol, &f->options);
+	return f->others;
 }
 
 void follow_free(struct follow *f)
 {
 	for (unsigned i = 0; i < f->device_count; i++)
 		device_free(&f->device[i].dev);
-	if (f->careful)
-		listen_free(&f->others);
+	if (f->others)
+		listen_free(f->others);
+	free(f->others);
 	free(f->listen);
+	f->others = NULL;
 	f->device_count = 0;
 	f->listen = NULL;
 }
@@ -45,24 +49,29 @@ static bool on_bus(const struct follow *f)
 	return f->protocol->link == LINK_CAN;
 }
 
-static struct follow_device *known_device(struct follow *f, uint8_t address)
+/* NULL: nobody has been heard there. */
+static struct follow_device *known_device(struct follow *f, const struct request *request)
 {
-	for (unsigned i = 0; i < f->device_count; i++)
-		if (f->device[i].dev.address == address)
+	for (unsigned i = 0; i < f->device_count; i++) {
+		const struct device *dev = &f->device[i].dev;
+
+		if (on_bus(f) ? stream_said(dev, request) : dev->address == request->address)
 			return &f->device[i];
+	}
 	return NULL;
 }
 
-static struct follow_device *device_at(struct follow *f, uint8_t address, uint8_t dialect)
+/* NULL: there are too many, or no memory. */
+static struct follow_device *device_at(struct follow *f, const struct request *request)
 {
-	struct follow_device *known = known_device(f, address);
+	struct follow_device *known = known_device(f, request);
 
 	if (known || f->device_count == FOLLOW_MAX_DEVICES)
 		return known;
 	struct follow_device *d = &f->device[f->device_count];
 
 	*d = (struct follow_device){.told = false};
-	if (!device_init(&d->dev, f->protocol, address, dialect, &f->options))
+	if (!device_init(&d->dev, f->protocol, request->address, request->dialect, &f->options))
 		return NULL;
 	f->device_count++;
 	return d;
@@ -89,7 +98,7 @@ static bool begins_cycle(const struct follow *f, const struct request *request)
 
 static void note_answer(struct follow *f, const struct request *request)
 {
-	struct follow_device *d = device_at(f, request->address, request->dialect);
+	struct follow_device *d = device_at(f, request);
 
 	if (!request->no_reply)
 		f->answered++;
@@ -109,7 +118,7 @@ static void note_further(struct follow *f)
 	struct request as;
 
 	for (unsigned nth = 1; x->keep && f->protocol->further(&x->request, frame, nth, &as); nth++) {
-		struct follow_device *d = device_at(f, as.address, as.dialect);
+		struct follow_device *d = device_at(f, &as);
 		const char *why = NULL;
 
 		if (d && f->protocol->take(&d->dev, &as, frame, &why) == FRAME_ANSWER)
@@ -143,7 +152,7 @@ static void note_end(struct follow *f)
 /* What another master on the line was told. */
 static void hear_answer(struct follow *f, const struct request *as, struct bytes frame, uint64_t now_ms)
 {
-	struct follow_device *d = device_at(f, as->address, as->dialect);
+	struct follow_device *d = device_at(f, as);
 	const char *why = NULL;
 
 	if (d && f->protocol->take(&d->dev, as, frame, &why) == FRAME_ANSWER) {
@@ -155,15 +164,10 @@ static void hear_answer(struct follow *f, const struct request *as, struct bytes
 	}
 }
 
-static bool streams(const struct device *dev)
-{
-	return dev->protocol->streams >> dev->dialect & 1;
-}
-
 /* Of a device on a bus: all of a reading has come anew. */
 static void show(struct follow *f, struct follow_device *d, uint64_t now_ms)
 {
-	bool early = d->shown && streams(&d->dev) && now_ms < d->shown_ms + STREAM_SHOW_MS;
+	bool early = d->shown && stream_speaks(f->protocol, d->dev.dialect) && now_ms < d->shown_ms + STREAM_SHOW_MS;
 
 	if (!f->cycle || early || !stream_complete(&d->stream, &d->dev))
 		return;
@@ -226,17 +230,15 @@ static void bus_take(struct follow *f, struct follow_device *d, const struct req
 /* What somebody on the bus has said. */
 static void bus_answer(struct follow *f, const struct request *as, struct bytes frame, uint64_t now_ms)
 {
-	struct follow_device *d = f->careful ? known_device(f, as->address) : device_at(f, as->address, as->dialect);
+	struct follow_device *d = f->others ? known_device(f, as) : device_at(f, as);
 	struct device dev;
 
+	f->heard++;
 	if (!d) {
-		if (f->careful && listen_hears(&f->others, as, frame, now_ms, &dev))
+		if (f->others && listen_hears(f->others, as, frame, now_ms, &dev))
 			meet(f, dev, now_ms);
 		return;
 	}
-	/* It has told who it is: no second language of another one. */
-	if (f->protocol->yields >> d->dev.dialect & 1)
-		d->dev.dialect = as->dialect;
 	stream_age(&d->stream, &d->dev, now_ms);
 	bus_take(f, d, as, frame, now_ms);
 }
@@ -320,7 +322,7 @@ void follow_sent(struct follow *f, struct bytes tx, uint64_t now_ms)
 	f->x.in_n = 0; /* a recogniser has nothing to wait for any more */
 	if (!tx.n)
 		return;
-	d = follow_knows(f->protocol, tx, &request) ? device_at(f, request.address, request.dialect) : NULL;
+	d = follow_knows(f->protocol, tx, &request) ? device_at(f, &request) : NULL;
 	if (!d) {
 		f->unknown_requests++;
 		snprintf(f->error, sizeof(f->error), "what was sent is no request of %s", f->protocol->id);
@@ -361,7 +363,7 @@ void follow_flush(struct follow *f, uint64_t now_ms)
 	struct device dev;
 
 	follow_end(f, now_ms);
-	while (f->careful && listen_takes_last(&f->others, &dev))
+	while (f->others && listen_takes_last(f->others, &dev))
 		meet(f, dev, now_ms);
 	for (unsigned i = 0; i < f->device_count && !on_bus(f); i++)
 		cycle(f, &f->device[i], now_ms);

@@ -20,8 +20,8 @@ struct follow_device {
 	struct stream stream; /* on CAN */
 	bool shown;	      /* cycle() was told of it, the last time at */
 	uint64_t shown_ms;
-	bool held;   /* the caller's */
-	void *owner; /* the caller's */
+	bool held, told_of; /* the bus': kept back; cycle() of the bus was told */
+	void *owner;	    /* the caller's */
 };
 
 struct follow {
@@ -36,10 +36,10 @@ struct follow {
 	char error[160]; /* why the last exchange that was not answered was not; "" if none */
 	void *listen;
 	/* on CAN */
-	bool careful;
-	struct listen others; /* when careful: who is not believed in yet */
-	bool awaits;	      /* the answer to what was sent last */
-	bool part;	      /* of an answer was taken: */
+	struct listen *others; /* when careful: who is not believed in yet; else NULL */
+	unsigned heard;	       /* frames of this protocol */
+	bool awaits;	       /* the answer to what was sent last */
+	bool part;	       /* of an answer was taken: */
 	struct request part_as;
 	unsigned part_of; /* device */
 	/* May be NULL. A poll cycle of d is complete: every required row has been answered, and the next
@@ -50,8 +50,9 @@ struct follow {
 
 /* False: no memory. */
 bool follow_init(struct follow *f, const struct protocol *protocol, const struct protocol_options *options);
-/* Before anything was followed: this is all that went over a bus, not a conversation picked out of it. CAN only. */
-void follow_carefully(struct follow *f);
+/* Before anything was followed: this is all that went over a bus, not a conversation picked out of it. CAN only.
+ * False: no memory. */
+bool follow_carefully(struct follow *f);
 void follow_free(struct follow *f);
 
 /* Bytes that were sent; ends the exchange before. Empty: nothing was sent, the device speaks by itself. */

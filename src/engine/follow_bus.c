@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 #include "engine/follow_bus.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,44 +12,58 @@ static bool yields(const struct follow_device *d)
 	return d->dev.protocol->yields >> d->dev.dialect & 1;
 }
 
-static bool another_speaks(const struct follow_bus *bus, const struct protocol *protocol)
+/* The same battery's answers and what it says by itself are not shown side by side: what was first, stays. */
+static bool shown_already(const struct follow_bus *bus, const struct follow_device *d)
 {
-	for (unsigned i = 0; i < bus->count; i++)
-		if (bus->speaks[i] && bus->follow[i].protocol != protocol)
-			return true;
+	for (unsigned i = 0; i < bus->count; i++) {
+		const struct follow *f = &bus->follow[i];
+
+		for (unsigned k = 0; k < f->device_count && f->protocol == d->dev.protocol; k++)
+			if (&f->device[k] != d && f->device[k].told_of && f->device[k].dev.address == d->dev.address)
+				return true;
+	}
 	return false;
 }
 
-/* What was shown of other protocols was this one's battery, in its second language. */
-static void make_yield(struct follow_bus *bus, const struct protocol *protocol)
+/* What was shown of others was a second language. */
+static void make_yield(struct follow_bus *bus)
 {
 	for (unsigned i = 0; i < bus->count; i++) {
 		struct follow *f = &bus->follow[i];
 
-		bus->speaks[i] = bus->speaks[i] || f->protocol == protocol;
-		for (unsigned k = 0; k < f->device_count && f->protocol != protocol; k++) {
+		for (unsigned k = 0; k < f->device_count; k++) {
 			struct follow_device *d = &f->device[k];
 
 			if (!yields(d))
 				continue;
-			if (d->owner && bus->gone)
+			if (d->told_of && bus->gone)
 				bus->gone(bus->ctx, d);
+			d->told_of = false;
 			d->owner = NULL;
 		}
 	}
+}
+
+static void tell(struct follow_bus *bus, struct follow_device *d, uint64_t now_ms)
+{
+	d->told_of = true;
+	if (bus->cycle)
+		bus->cycle(bus->ctx, d, now_ms);
 }
 
 static void on_cycle(void *ctx, struct follow_device *d, uint64_t now_ms)
 {
 	struct follow_bus *bus = ctx;
 
-	d->held = yields(d) && (now_ms < bus->started_ms + YIELD_MS || another_speaks(bus, d->dev.protocol));
+	d->held = yields(d) && (now_ms < bus->started_ms + YIELD_MS || bus->spoken);
 	if (d->held)
 		return;
-	if (!yields(d))
-		make_yield(bus, d->dev.protocol);
-	if (bus->cycle)
-		bus->cycle(bus->ctx, d, now_ms);
+	if (!yields(d)) {
+		make_yield(bus);
+		bus->spoken = true;
+	}
+	if (!shown_already(bus, d))
+		tell(bus, d, now_ms);
 }
 
 bool follow_bus_init(struct follow_bus *bus, const struct protocol *const *protocols,
@@ -60,22 +75,20 @@ bool follow_bus_init(struct follow_bus *bus, const struct protocol *const *proto
 	while (protocols[n])
 		n++;
 	bus->follow = calloc(n + 1, sizeof(*bus->follow));
-	bus->speaks = calloc(n + 1, sizeof(*bus->speaks));
-	for (unsigned i = 0; i < n && bus->follow && bus->speaks; i++) {
+	for (unsigned i = 0; i < n && bus->follow; i++) {
 		struct follow *f = &bus->follow[bus->count];
 
 		if (protocols[i]->link != LINK_CAN)
 			continue;
-		if (!follow_init(f, protocols[i], options)) {
+		bus->count++;
+		if (!follow_init(f, protocols[i], options) || !follow_carefully(f)) {
 			follow_bus_free(bus);
 			return false;
 		}
-		follow_carefully(f);
 		f->cycle = on_cycle;
 		f->ctx = bus;
-		bus->count++;
 	}
-	return bus->follow && bus->speaks;
+	return bus->follow;
 }
 
 void follow_bus_free(struct follow_bus *bus)
@@ -83,9 +96,7 @@ void follow_bus_free(struct follow_bus *bus)
 	for (unsigned i = 0; i < bus->count; i++)
 		follow_free(&bus->follow[i]);
 	free(bus->follow);
-	free(bus->speaks);
 	bus->follow = NULL;
-	bus->speaks = NULL;
 	bus->count = 0;
 }
 
@@ -106,8 +117,22 @@ void follow_bus_flush(struct follow_bus *bus, uint64_t now_ms)
 	for (unsigned i = 0; i < bus->count; i++) {
 		struct follow *f = &bus->follow[i];
 
-		for (unsigned k = 0; k < f->device_count && !another_speaks(bus, f->protocol); k++)
-			if (f->device[k].held && bus->cycle)
-				bus->cycle(bus->ctx, &f->device[k], now_ms);
+		for (unsigned k = 0; k < f->device_count && !bus->spoken; k++)
+			if (f->device[k].held && !shown_already(bus, &f->device[k]))
+				tell(bus, &f->device[k], now_ms);
 	}
+}
+
+void follow_bus_regret(const struct follow_bus *bus, char *out, size_t size)
+{
+	const struct follow *most = NULL;
+
+	for (unsigned i = 0; i < bus->count; i++)
+		if (bus->follow[i].heard > (most ? most->heard : 0))
+			most = &bus->follow[i];
+	if (most)
+		snprintf(out, size, "no battery is recognised; %u frame%s may be %s, but tell no whole reading",
+			 most->heard, most->heard == 1 ? "" : "s", most->protocol->id);
+	else
+		snprintf(out, size, "no battery is recognised in these frames");
 }

@@ -10,13 +10,13 @@
 
 struct follow_bus {
 	struct follow *follow; /* count of them, one for each protocol */
-	bool *speaks;	       /* for each: a battery of its own was shown */
 	unsigned count;
 	bool started;
+	bool spoken; /* somebody has told a reading, in a language that does not yield */
 	uint64_t started_ms;
 	/* A battery has told a reading. Set both before the first frame; NULL: not wanted. */
 	void (*cycle)(void *ctx, struct follow_device *d, uint64_t now_ms);
-	/* Only for devices with an owner: they were no batteries of their own. */
+	/* What cycle was told of d was no battery of its own. */
 	void (*gone)(void *ctx, struct follow_device *d);
 	void *ctx;
 };
@@ -29,5 +29,7 @@ void follow_bus_free(struct follow_bus *bus);
 void follow_bus_hears(struct follow_bus *bus, struct bytes frames, uint64_t now_ms);
 /* The end: who has said everything but once is shown, too, if it makes sense. */
 void follow_bus_flush(struct follow_bus *bus, uint64_t now_ms);
+/* Why no battery was found, for people. */
+void follow_bus_regret(const struct follow_bus *bus, char *out, size_t size);
 
 #endif

@@ -159,6 +159,8 @@ void talk_free(struct talk *talk);
 void talk_receive(struct talk *talk, struct bytes b);
 void talk_tick(struct talk *talk);
 uint64_t talk_deadline(const struct talk *talk);
+/* It looks for its protocol, for the first time. */
+bool talk_searches(const struct talk *talk);
 /* After bytes or time: what follows from them. */
 void talk_advance(struct talk *talk);
 

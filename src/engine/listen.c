@@ -50,7 +50,7 @@ static struct voice *place_of(struct listen *l, const struct request *as, uint64
 		struct voice *h = &l->heard[i];
 		unsigned n = told(h, now_ms), least = told(worst, now_ms);
 
-		if (h->dev.protocol && h->dev.address == as->address)
+		if (h->dev.protocol && stream_said(&h->dev, as))
 			return h;
 		if (n < least || (n == least && h->heard_ms < worst->heard_ms))
 			worst = h;
@@ -61,7 +61,7 @@ static struct voice *place_of(struct listen *l, const struct request *as, uint64
 
 static unsigned times_wanted(const struct voice *h)
 {
-	return h->dev.protocol->streams >> h->dev.dialect & 1 ? STREAM_TIMES : ASKED_TIMES;
+	return stream_speaks(h->dev.protocol, h->dev.dialect) ? STREAM_TIMES : ASKED_TIMES;
 }
 
 /* True: *out is the device, and its place is free. */

@@ -87,7 +87,7 @@ void port_send(struct port *port, const struct request *request)
 		return;
 	}
 	int error = link_send(port->link, b);
-	if (error)
+	if (error && error != -EBUSY) /* a CAN bus that shows errors only: its trouble text says so */
 		engine_log(port->engine, LOG_WARNING, "%s: cannot send: %s", port->name, strerror(-error));
 	engine_traffic(port->engine, port, TRAFFIC_SENT, b, NULL);
 }
@@ -277,12 +277,24 @@ static void try_next_rate(struct port *port)
 	start_talks(port);
 }
 
+/* Is it up already? Then its bit rate is somebody's choice: that one is tried first. */
+static bool is_up(const char *name)
+{
+	struct can_interface list[16];
+	unsigned n = can_list(list, 16);
+
+	for (unsigned i = 0; i < n && i < 16; i++)
+		if (!strcmp(list[i].name, name))
+			return list[i].up;
+	return false;
+}
+
 static bool bring_up(struct port *port, int *error, char *why, size_t size)
 {
 	uint32_t rate[MAX_RATES];
 	unsigned n = bit_rates(port, rate);
 
-	if (!port->engine->options.can_up || !n)
+	if (!port->engine->options.can_up || !n || is_up(port->path))
 		return true;
 	*error = -can_up(port->path, rate[port->rate % n], true, why, size);
 	return !*error;
@@ -573,8 +585,8 @@ void port_fill_view(const struct port *port, struct port_view *v)
 			v->packs += session_packs(t->session);
 			v->listening = v->listening || t->listening;
 			v->searching = v->searching || session_searching(t->session, now_of(port));
-		} else if (t->detect && port->talk_count > 1) {
-			v->searching = v->searching || !detect_sweeps(t->detect);
+		} else if (port->talk_count > 1) {
+			v->searching = v->searching || talk_searches(t);
 		}
 		if (t->attempt_count && !v->attempt_count) {
 			v->attempt = t->attempt;

@@ -143,6 +143,7 @@ static void on_gone(void *ctx, struct follow_device *d)
 	engine_log(port->engine, LOG_INFO, "%s: %s is given up for another protocol, which tells more", port->name,
 		   d->dev.protocol->id);
 	pack_gone_for_good(d->owner);
+	port->protocol = NULL;
 }
 
 static int start_bus(struct replay *r, struct replay_port *p)
@@ -223,6 +224,17 @@ static void play(struct replay *r, const struct record *rec)
 	}
 }
 
+static void end_bus(struct replay *r, struct replay_port *p)
+{
+	char regret[160];
+
+	follow_bus_flush(p->bus, replay_now_ms(r));
+	if (p->port->protocol)
+		return;
+	follow_bus_regret(p->bus, regret, sizeof(regret));
+	engine_log(r->engine, LOG_WARNING, "%s: %s", p->port->name, regret);
+}
+
 static void end_replay(struct replay *r, const char *why)
 {
 	r->ended = true;
@@ -232,7 +244,7 @@ static void end_replay(struct replay *r, const char *why)
 		if (r->port[i].follow)
 			follow_flush(r->port[i].follow, replay_now_ms(r));
 		if (r->port[i].bus)
-			follow_bus_flush(r->port[i].bus, replay_now_ms(r));
+			end_bus(r, &r->port[i]);
 		port->state = PORT_ENDED;
 		snprintf(port->error, sizeof(port->error), "%.150s", why);
 		engine_show_port(r->engine, port);

@@ -6,6 +6,17 @@ static unsigned row_count(const struct protocol *protocol)
 	return protocol->poll_count < STREAM_MAX_ROWS ? protocol->poll_count : STREAM_MAX_ROWS;
 }
 
+bool stream_speaks(const struct protocol *protocol, uint8_t dialect)
+{
+	return protocol->streams >> dialect & 1;
+}
+
+bool stream_said(const struct device *dev, const struct request *as)
+{
+	return dev->address == as->address &&
+	       stream_speaks(dev->protocol, dev->dialect) == stream_speaks(dev->protocol, as->dialect);
+}
+
 int stream_row(const struct protocol *protocol, const struct request *as)
 {
 	for (unsigned r = 0; r < row_count(protocol); r++)
@@ -57,7 +68,7 @@ bool stream_age(struct stream *s, struct device *dev, uint64_t now_ms)
 {
 	bool forgot = false;
 
-	if (!(dev->protocol->streams >> dev->dialect & 1))
+	if (!stream_speaks(dev->protocol, dev->dialect))
 		return false;
 	for (unsigned r = 0; r < row_count(dev->protocol); r++) {
 		const struct poll *row = &dev->protocol->polls[r];

@@ -16,6 +16,10 @@ struct stream {
 	uint64_t last_ms[STREAM_MAX_ROWS];
 };
 
+/* Does a device of this dialect speak by itself? */
+bool stream_speaks(const struct protocol *protocol, uint8_t dialect);
+/* Is dev the one who said what as stands for? What speaks by itself and what answers are two, at the same address. */
+bool stream_said(const struct device *dev, const struct request *as);
 /* The row of polls that as (of overhear(), or a request) stands for; -1: none. */
 int stream_row(const struct protocol *protocol, const struct request *as);
 /* A frame of this row was taken at now_ms. Rows beyond STREAM_MAX_ROWS, and -1, are ignored. */

@@ -233,6 +233,13 @@ static bool found(const struct talk *talk)
 	return now_of(talk) >= talk->port->opened_ms + YIELD_MS && !another_speaks(talk);
 }
 
+bool talk_searches(const struct talk *talk)
+{
+	bool held = talk->detect && detect_state(talk->detect) == DETECT_FOUND && another_speaks(talk);
+
+	return talk->detect && !held && !detect_sweeps(talk->detect);
+}
+
 /* Packs that have fallen silent for good are not waited for for ever: who is there now? */
 static void give_up(struct talk *talk, uint64_t now)
 {

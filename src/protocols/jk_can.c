@@ -34,6 +34,7 @@ enum {
 	LAST_ADDRESS = 15,
 	CELLS_PER_FRAME = 4,
 	CELL_FRAMES = 7,
+	MOST_CELLS = 32, /* that a board can number */
 	MAX_BOARD_CELLS = 25,
 	SENSOR_PLACES = 5,
 	MOS_SENSOR = 2, /* counted from 0 */
@@ -42,6 +43,7 @@ enum {
 	CONTROL_SIZE = 8,
 };
 
+#define WRAP_AH	   6553.6 /* where 16 bits of 0.1 Ah begin anew */
 #define CONTROL_ID (CAN_EXTENDED | UINT32_C(0x18f0f428))
 #define CELLS_ID   (CAN_EXTENDED | UINT32_C(0x18e028f4))
 #define CELLS_STEP UINT32_C(0x00010000)
@@ -49,16 +51,16 @@ enum {
 /* Identifiers of address 0; every address adds itself. */
 static const struct kind_of_frame {
 	uint32_t id;
-	uint8_t code, last_address, size; /* size: the least that it must have to say anything */
+	uint8_t code, last_address, size; /* size: the least that says something; boards may leave out unused bytes */
 } kinds[] = {
 	{0x2f4, STATUS, LAST_ADDRESS, 5},
 	{0x4f4, EXTREMES, LAST_ADDRESS, 6},
 	{0x5f4, TEMPERATURES, LAST_ADDRESS, 4},
 	{0x7f4, LEVELS, 11, 4}, /* the standard range ends there */
-	{CAN_EXTENDED | 0x18f128f4, CAPACITY, LAST_ADDRESS, 8},
-	{CAN_EXTENDED | 0x18f228f4, SENSORS, LAST_ADDRESS, 6},
+	{CAN_EXTENDED | 0x18f128f4, CAPACITY, LAST_ADDRESS, 4},
+	{CAN_EXTENDED | 0x18f228f4, SENSORS, LAST_ADDRESS, 2},
 	{CAN_EXTENDED | 0x18f328f4, FAULTS, LAST_ADDRESS, 3},
-	{CAN_EXTENDED | 0x18f428f4, RUNTIME, LAST_ADDRESS, 7},
+	{CAN_EXTENDED | 0x18f428f4, RUNTIME, LAST_ADDRESS, 4},
 	{CAN_EXTENDED | 0x18f528f4, SWITCHES, LAST_ADDRESS, 1},
 	{CAN_EXTENDED | 0x1806e5f4, CHARGER, LAST_ADDRESS, 5},
 };
@@ -66,10 +68,13 @@ static const struct kind_of_frame {
 struct state {
 	uint8_t statuses, extremes; /* credible frames in a row, up to ENOUGH */
 	uint8_t cell_frames;	    /* bit per frame of four cells that this board sends */
+	bool cells_repeat;	    /* one of them has come again: it has sent all that it has */
+	uint8_t switch_frames;	    /* how many have come; it wraps */
 	uint32_t levels;	    /* of 7F4: two bits each */
 	uint32_t faults;	    /* of 18F328F4 */
 	bool levels_known, faults_known;
-	double rough_V; /* of the status frame: steps of 0.1 V */
+	bool tells_faults; /* it has sent 18F328F4 */
+	double rough_V;	   /* of the status frame: steps of 0.1 V */
 };
 
 /* ---- which frame it is ---- */
@@ -173,19 +178,22 @@ static void raise_level(const struct device *dev, struct alarms *a, unsigned i, 
 		alarm_raise(a, ALARM_LOW_CHARGE_TEMPERATURE, how);
 }
 
-/* Two frames tell of alarms; the worse of what they say counts. 7F4 is only sent while there is one. */
+/*
+ * Two frames tell of alarms; the worse of what they say counts. 7F4 is only sent while there is an alarm, so its
+ * absence says that there is none; that of 18F328F4 from a board that has it says nothing.
+ */
 static void tell_alarms(struct device *dev)
 {
 	const struct state *s = dev->state;
 	struct alarms *a = &dev->reading.alarms;
 
-	if (!s->levels_known && !s->faults_known && dev->dialect == V2 && !s->statuses)
-		return;
 	alarms_clear(a);
+	a->known = s->levels_known || s->faults_known || !s->tells_faults;
 	for (unsigned i = 0; s->levels_known && i < LEVELS_COUNT; i++)
 		if (s->levels >> 2 * i & 3)
 			raise_level(dev, a, i, s->levels >> 2 * i & 3);
-	table_alarms(ROWS(fault_rows), s->faults_known ? s->faults : 0, a);
+	if (s->faults_known)
+		table_alarms(ROWS(fault_rows), s->faults, a);
 }
 
 /* ---- what the frames say: sheet 5 ---- */
@@ -234,8 +242,8 @@ static bool credible_extremes(const struct reading *r)
 {
 	double highest = reading_get(r, Q_CELL_MAX_V), lowest = reading_get(r, Q_CELL_MIN_V);
 
-	return lowest >= 0.5 && highest <= 5 && lowest <= highest && reading_get(r, Q_CELL_MAX_NO) <= 32 &&
-	       reading_get(r, Q_CELL_MIN_NO) <= 32;
+	return lowest >= 0.5 && highest <= 5 && lowest <= highest && reading_get(r, Q_CELL_MAX_NO) <= MOST_CELLS &&
+	       reading_get(r, Q_CELL_MIN_NO) <= MOST_CELLS;
 }
 
 /* The sum of the cells is finer than the status frame's 0.1 V, while all cells are known. */
@@ -247,7 +255,7 @@ static void tell_voltage(struct device *dev)
 
 	for (unsigned i = 0; i < cells->count; i++)
 		sum += series_knows(cells, i) ? cells->value[i] : NAN;
-	if (cells->reported && cells->count > CELLS_PER_FRAME && fabs(sum - s->rough_V) <= 0.1)
+	if (cells->count && fabs(sum - s->rough_V) <= 0.1)
 		reading_set(&dev->reading, Q_VOLTAGE_V, round(sum * 1000) / 1000);
 	else
 		reading_set(&dev->reading, Q_VOLTAGE_V, s->rough_V);
@@ -267,22 +275,73 @@ static void take_status(struct device *dev, struct bytes data)
 		table_details(ROWS(discharge_time_rows), data, &dev->reading);
 }
 
-static void take_sensors(struct device *dev, struct bytes data)
+/* Numbers count from 1: there is no cell 0 and no sensor 0. */
+static void forget_number_0(struct reading *r, enum quantity q)
 {
+	if (reading_get(r, q) == 0)
+		reading_forget(r, q);
+}
+
+static void take_extremes(struct device *dev, struct bytes data)
+{
+	struct state *s = dev->state;
 	struct reading *r = &dev->reading;
+
+	table_numbers(ROWS(extreme_rows), data, r);
+	count(&s->extremes, credible_extremes(r));
+	forget_number_0(r, Q_CELL_MAX_NO);
+	forget_number_0(r, Q_CELL_MIN_NO);
+}
+
+static void take_temperatures(struct reading *r, struct bytes data)
+{
+	table_numbers(ROWS(temperature_rows), data, r);
+	table_details(ROWS(average_rows), data, r);
+	forget_number_0(r, Q_TEMP_MAX_NO);
+	forget_number_0(r, Q_TEMP_MIN_NO);
+	if (u8_at(data, 0) == NO_SENSOR)
+		reading_forget(r, Q_TEMP_MAX_C);
+	if (u8_at(data, 2) == NO_SENSOR)
+		reading_forget(r, Q_TEMP_MIN_C);
+	if (u8_at(data, 4) == NO_SENSOR)
+		reading_set_detail(r, "temp_avg_C", NAN);
+}
+
+/* The counter of ampere-hours is too short for a life: it counts only where the cycles say that it has not wrapped. */
+static void take_capacity(struct reading *r, struct bytes data)
+{
+	double charged = u16le_at(data, 4) / 10.0;
+
+	table_numbers(ROWS(capacity_rows), data, r);
+	table_details(ROWS(throughput_rows), data, r);
+	if (bytes_has(data, 6, 2) && (u16le_at(data, 6) + 1.0) * (u16le_at(data, 2) / 10.0) < WRAP_AH)
+		reading_set(r, Q_TOTAL_CHARGE_AH, charged);
+	else
+		reading_forget(r, Q_TOTAL_CHARGE_AH);
+}
+
+static double sensor_C(struct bytes data, unsigned i)
+{
+	bool there = u8_at(data, 0) >> i & 1 && bytes_has(data, 1 + i, 1) && u8_at(data, 1 + i) != NO_SENSOR;
+
+	return there ? u8_at(data, 1 + i) - 50.0 : NAN;
+}
+
+/* Sensors 1, 2, 4, 5 in this order; those that the board does not have leave no place at the end. */
+static void take_sensors(struct reading *r, struct bytes data)
+{
 	unsigned place = 0;
 
 	series_start(&r->temperatures, 0);
-	reading_forget(r, Q_TEMP_MOS_C);
 	for (unsigned i = 0; i < SENSOR_PLACES; i++) {
-		uint8_t raw = u8_at(data, 1 + i);
-		double C = u8_at(data, 0) >> i & 1 && raw != NO_SENSOR ? raw - 50.0 : NAN;
-
 		if (i == MOS_SENSOR)
-			reading_set(r, Q_TEMP_MOS_C, C);
-		else if (!isnan(C) || i < MOS_SENSOR)
-			series_set(&r->temperatures, place++, C);
+			continue;
+		if (!isnan(sensor_C(data, i)))
+			series_set(&r->temperatures, place, sensor_C(data, i));
+		place++;
 	}
+	reading_forget(r, Q_TEMP_MOS_C);
+	reading_set(r, Q_TEMP_MOS_C, sensor_C(data, MOS_SENSOR));
 }
 
 static void take_switches(struct reading *r, uint8_t bits)
@@ -308,6 +367,7 @@ static void take_cells(struct device *dev, uint16_t nth, struct bytes data)
 		if (place < MAX_BOARD_CELLS && (mV || place < cells->count))
 			series_set(cells, place, mV / 1000.0);
 	}
+	s->cells_repeat |= s->cell_frames >> nth & 1;
 	s->cell_frames |= (uint8_t)(1u << nth);
 	tell_voltage(dev);
 }
@@ -330,27 +390,24 @@ static void take_data(struct device *dev, const struct request *as, struct bytes
 		take_status(dev, data);
 		break;
 	case EXTREMES:
-		table_numbers(ROWS(extreme_rows), data, r);
-		count(&s->extremes, credible_extremes(r));
+		take_extremes(dev, data);
 		break;
 	case TEMPERATURES:
-		table_numbers(ROWS(temperature_rows), data, r);
-		table_details(ROWS(average_rows), data, r);
+		take_temperatures(r, data);
 		break;
 	case LEVELS:
 		s->levels = u32le_at(data, 0);
 		s->levels_known = true;
 		break;
 	case CAPACITY:
-		table_numbers(ROWS(capacity_rows), data, r);
-		table_details(ROWS(throughput_rows), data, r);
+		take_capacity(r, data);
 		break;
 	case SENSORS:
-		take_sensors(dev, data);
+		take_sensors(r, data);
 		break;
 	case FAULTS:
 		s->faults = u16le_at(data, 0) | (uint32_t)u8_at(data, 2) << 16;
-		s->faults_known = true;
+		s->faults_known = s->tells_faults = true;
 		break;
 	case RUNTIME:
 		table_numbers(ROWS(runtime_rows), data, r);
@@ -358,6 +415,7 @@ static void take_data(struct device *dev, const struct request *as, struct bytes
 		break;
 	case SWITCHES:
 		take_switches(r, u8_at(data, 0));
+		s->switch_frames++;
 		break;
 	case CHARGER:
 		take_charger(r, data);
@@ -413,6 +471,7 @@ static void forget_cells(struct device *dev, uint16_t nth)
 		if (nth * CELLS_PER_FRAME + i < dev->reading.cell_V.count)
 			series_set(&dev->reading.cell_V, nth * CELLS_PER_FRAME + i, NAN);
 	s->cell_frames &= (uint8_t) ~(1u << nth);
+	s->cells_repeat = s->cells_repeat && s->cell_frames;
 }
 
 static void forget_switches(struct reading *r)
@@ -443,6 +502,7 @@ static void jk_forget(struct device *dev, uint16_t code, uint16_t arg)
 		break;
 	case CAPACITY:
 		forget_numbers(r, ROWS(capacity_rows));
+		reading_forget(r, Q_TOTAL_CHARGE_AH);
 		reading_set_detail(r, "cycle_capacity_raw_Ah", NAN);
 		break;
 	case SENSORS:
@@ -475,16 +535,23 @@ static void jk_forget(struct device *dev, uint16_t code, uint16_t arg)
 
 /* ---- identification: sheet 4 ---- */
 
+/* There is a number of cells that makes up the voltage; 2 % of it and a step may be off. */
+static bool cells_fit(double V, double lowest, double highest)
+{
+	double slack = 0.1 + V * 0.02;
+	double fewest = ceil((V - slack) / highest), most = floor((V + slack) / lowest);
+
+	return fewest <= most && fewest <= MOST_CELLS && most >= 1;
+}
+
 static bool jk_plausible(const struct device *dev, const char **why)
 {
 	const struct state *s = dev->state;
 	const struct reading *r = &dev->reading;
-	double highest = reading_get(r, Q_CELL_MAX_V), lowest = reading_get(r, Q_CELL_MIN_V);
-	double V = s->rough_V, cells = V / ((highest + lowest) / 2);
 
 	if (s->statuses < ENOUGH || s->extremes < ENOUGH)
 		*why = "status and cell extremes have not come twice, each credible";
-	else if (!(cells > 0.8 && cells < 33) || V < lowest * floor(cells) - 0.1 || V > highest * ceil(cells) + 0.1)
+	else if (!cells_fit(s->rough_V, reading_get(r, Q_CELL_MIN_V), reading_get(r, Q_CELL_MAX_V)))
 		*why = "the cells do not make up the voltage";
 	else
 		return true;
@@ -494,6 +561,7 @@ static bool jk_plausible(const struct device *dev, const char **why)
 /* ---- control: sheet 7 ---- */
 
 enum { MASK_AT = 0, SWITCH_AT = 1, READ_BACK_MS = 500, READ_BACKS = 4 };
+enum { CHARGE, DISCHARGE, BALANCE }; /* in the order of the mask's bits */
 
 static bool jk_encode(struct device *dev, uint16_t code, uint16_t arg, struct request *out)
 {
@@ -524,40 +592,51 @@ static bool jk_parse_request(struct bytes tx, struct request *out)
 	return true;
 }
 
-/* Charge, discharge, balance in the order of the mask's bits. */
 static unsigned switch_of(enum command_kind kind)
 {
-	return kind == COMMAND_CHARGE ? 0 : kind == COMMAND_DISCHARGE ? 1 : 2;
+	return kind == COMMAND_CHARGE ? CHARGE : kind == COMMAND_DISCHARGE ? DISCHARGE : BALANCE;
+}
+
+/* Has the board told since `before` that this MOS is as it is wanted? */
+static bool reads_back(const struct device *dev, unsigned which, bool want, uint32_t before)
+{
+	static const enum flag states[] = {F_CHARGE_MOS, F_DISCHARGE_MOS};
+	const struct state *s = dev->state;
+
+	return which != BALANCE && s->switch_frames != before &&
+	       reading_flag(&dev->reading, states[which]) == (want ? ON : OFF);
 }
 
 static void jk_proceed(struct device *dev, struct procedure *p, struct next *next)
 {
-	static const enum flag states[] = {F_CHARGE_MOS, F_DISCHARGE_MOS};
+	enum { BEFORE, SEEN }; /* notes */
 	unsigned which = switch_of(p->command->kind);
 	bool want = p->command->value != 0;
-	const char *word = want ? "on" : "off";
+	const char *what = which ? "discharge" : "charge", *word = want ? "on" : "off";
 
-	if (dev->address || dev->packs > 1) {
-		step_end(next, COMMAND_REFUSED, "with several boards on a bus this would reach any of them");
+	if (dev->dialect == V1) {
+		step_end(next, COMMAND_REFUSED, "a board that speaks V1 takes no commands");
 		return;
 	}
+	if (dev->address || dev->packs > 1) {
+		step_end(next, COMMAND_REFUSED, "how one of several boards on a bus is told is not known");
+		return;
+	}
+	if (step_is_new(p))
+		p->memo[BEFORE] = ((const struct state *)dev->state)->switch_frames;
 	if (!step_ask(dev, p, next, CONTROL, (uint16_t)(which << 1 | want)))
 		return;
-	for (unsigned i = 0; i < READ_BACKS; i++) {
+	for (unsigned i = 0; i < READ_BACKS && !p->memo[SEEN]; i++) {
 		if (!step_wait(p, next, READ_BACK_MS))
 			return;
-		if (which < 2 && step_is_new(p) && reading_flag(&dev->reading, states[which]) == (want ? ON : OFF))
-			p->memo[0] = i + 1;
-		if (p->memo[0])
-			break;
+		p->memo[SEEN] = step_is_new(p) && reads_back(dev, which, want, p->memo[BEFORE]);
 	}
-	if (which == 2)
+	if (which == BALANCE)
 		step_end(next, COMMAND_UNCONFIRMED, "sent; on CAN a board does not tell how its balance switch stands");
-	else if (p->memo[0])
-		step_end(next, COMMAND_DONE, "the %s MOS reads back %s", which ? "discharge" : "charge", word);
+	else if (p->memo[SEEN])
+		step_end(next, COMMAND_DONE, "the %s MOS reads back %s", what, word);
 	else
-		step_end(next, COMMAND_UNCONFIRMED, "sent, but the %s MOS does not read back %s",
-			 which ? "discharge" : "charge", word);
+		step_end(next, COMMAND_UNCONFIRMED, "sent, but the %s MOS does not read back %s", what, word);
 }
 
 /* ---- what the engine needs to know ---- */
@@ -578,16 +657,24 @@ static const struct can_ids hears[] = {
 	{0x7e0, STANDARD_MASK},
 	{CAN_EXTENDED | 0x18f02800, EXTENDED_MASK},
 	{CAN_EXTENDED | 0x18e02800, EXTENDED_MASK},
-	{CAN_EXTENDED | 0x1806e400, CAN_EXTENDED | CAN_REMOTE | CAN_ERROR | UINT32_C(0x1ffffe00)},
+	{CAN_EXTENDED | 0x1806e400, CAN_EXTENDED | CAN_REMOTE | CAN_ERROR | UINT32_C(0x1ffffc00)},
 	{0, 0},
 };
 
+/*
+ * A board that has told these cells tells them again before there is another reading. In its first round a reading
+ * also waits for those that the voltage says are there: nobody shall see half of a battery.
+ */
 static bool sends(const struct device *dev, unsigned nth)
 {
-	return ((const struct state *)dev->state)->cell_frames >> nth & 1;
+	const struct state *s = dev->state;
+	double at_least = s->rough_V / reading_get(&dev->reading, Q_CELL_MAX_V) - 0.5;
+
+	if (s->cell_frames >> nth & 1)
+		return true;
+	return s->cell_frames && !s->cells_repeat && at_least > nth * CELLS_PER_FRAME;
 }
 
-/* A board that has told these cells tells them again before there is another reading. */
 #define SENDS(k)                                                                                                       \
 	static bool sends_##k(const struct device *dev)                                                                \
 	{                                                                                                              \
@@ -626,10 +713,10 @@ const struct protocol jk_can_protocol = {
 	.timing = {.first_ms = 50, .gap_ms = 10, .tries = 1, .poll_ms = 500, .listen_ms = 2500, .unheard_ms = 2000},
 	.quantities = QUANTITY(VOLTAGE_V) | QUANTITY(CURRENT_A) | QUANTITY(SOC_PCT) | QUANTITY(SOH_PCT) |
 		      QUANTITY(CAPACITY_FULL_AH) | QUANTITY(CAPACITY_REMAINING_AH) | QUANTITY(CYCLES) |
-		      QUANTITY(UPTIME_S) | QUANTITY(CELL_MIN_V) | QUANTITY(CELL_MAX_V) | QUANTITY(CELL_MIN_NO) |
-		      QUANTITY(CELL_MAX_NO) | QUANTITY(TEMP_MIN_C) | QUANTITY(TEMP_MAX_C) | QUANTITY(TEMP_MIN_NO) |
-		      QUANTITY(TEMP_MAX_NO) | QUANTITY(TEMP_MOS_C) | QUANTITY(BMS_CCL_A) | QUANTITY(BMS_CVL_V) |
-		      QUANTITY(ADDRESS),
+		      QUANTITY(TOTAL_CHARGE_AH) | QUANTITY(UPTIME_S) | QUANTITY(CELL_MIN_V) | QUANTITY(CELL_MAX_V) |
+		      QUANTITY(CELL_MIN_NO) | QUANTITY(CELL_MAX_NO) | QUANTITY(TEMP_MIN_C) | QUANTITY(TEMP_MAX_C) |
+		      QUANTITY(TEMP_MIN_NO) | QUANTITY(TEMP_MAX_NO) | QUANTITY(TEMP_MOS_C) | QUANTITY(BMS_CCL_A) |
+		      QUANTITY(BMS_CVL_V) | QUANTITY(ADDRESS),
 	.series = SERIES_CELLS | SERIES_TEMPERATURES,
 	.flags = FLAG(CHARGE_MOS) | FLAG(DISCHARGE_MOS) | FLAG(BALANCING_ACTIVE) | FLAG(HEATER_ON) |
 		 FLAG(CHARGE_ALLOWED),

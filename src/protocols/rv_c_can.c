@@ -6,11 +6,12 @@
 #include <math.h>
 
 #include "protocols/can.h"
+#include "protocols/plausible.h"
 #include "protocols/table.h"
 
 extern const struct protocol rv_c_can_protocol;
 
-/* Rows of the stream: DC_SOURCE_STATUS_n and a few others. */
+/* Rows of the stream: DC_SOURCE_STATUS_n and a few others. arg of SUB_PACK: which one. */
 enum code {
 	S1 = 1,
 	S2 = 2,
@@ -20,7 +21,7 @@ enum code {
 	S6 = 6,
 	S11 = 11,
 	DISCONNECT = 100,
-	SUB_PACK = 200, /* BATTERY_STATUS_n is SUB_PACK + n */
+	SUB_PACK = 200, /* any BATTERY_STATUS_n */
 };
 
 enum {
@@ -30,7 +31,9 @@ enum {
 	LAST_INSTANCE = 250,
 	SIZE = 8,
 	SUB_PACK_DGN = 0x1fe96, /* less n */
-	SUB_PACKS = 11,
+	SUB_PACK_DGNS = 11,
+	COUNTED_PACKS = 16,
+	TAKES_OVER = 4, /* S1 of another source, while the known one is silent */
 	CURRENT_ZERO = 2000000000,
 	DO_NOT_CHARGE = 1,
 };
@@ -44,46 +47,63 @@ static const struct dgn {
 };
 
 struct state {
-	uint8_t priority;   /* of the device that is believed; 0: none yet */
-	uint8_t battery;    /* of BATTERY_STATUS: whose values are taken */
-	uint8_t sources[3]; /* who has sent S1 and S2 last (by code) */
+	uint8_t priority;	/* of the device that is believed; 0: none yet */
+	uint8_t source;		/* its address on the network */
+	uint8_t told;		/* bit per code: S1, S2 from this address */
+	uint8_t rival, rivalry; /* another address of the same priority, and how often it has spoken alone */
+	uint8_t battery;	/* of BATTERY_STATUS: whose values are taken */
 	uint8_t charge_state;
-	bool fine_voltage;     /* S5 tells it */
-	uint32_t sub_packs[8]; /* bit per battery instance heard */
+	bool fine_voltage;		 /* S5 tells it */
+	uint32_t packs_once, packs_seen; /* bit per sub-pack: heard, heard again */
 };
 
 /* ---- which message it is ---- */
 
-static bool identify(const struct can_message *m, uint16_t *code)
-{
-	uint32_t dgn = m->id >> 8 & 0x1ffff;
+#define ID_FLAGS (CAN_EXTENDED | CAN_REMOTE | CAN_ERROR)
 
-	if (!(m->id & CAN_EXTENDED) || m->n != SIZE)
+static uint32_t dgn_of(const struct can_message *m)
+{
+	return m->id >> 8 & 0x3ffff; /* with the bit that RV-C leaves 0 */
+}
+
+/* n of BATTERY_STATUS_n; 0: it is none. */
+static uint16_t sub_pack_code(const struct can_message *m)
+{
+	uint32_t n = SUB_PACK_DGN - dgn_of(m);
+
+	return n >= 1 && n <= SUB_PACK_DGNS ? (uint16_t)n : 0;
+}
+
+static uint16_t code_of(const struct can_message *m)
+{
+	for (size_t i = 0; i < sizeof(dgns) / sizeof(dgns[0]); i++)
+		if (dgns[i].dgn == dgn_of(m))
+			return dgns[i].code;
+	return sub_pack_code(m) ? SUB_PACK : 0;
+}
+
+static bool identify(struct bytes frame, struct can_message *m, struct request *as)
+{
+	if (!can_read(frame, m) || (m->id & ID_FLAGS) != CAN_EXTENDED || m->n != SIZE)
 		return false;
-	for (size_t i = 0; i < sizeof(dgns) / sizeof(dgns[0]); i++) {
-		if (dgns[i].dgn != dgn)
-			continue;
-		*code = dgns[i].code;
-		return true;
-	}
-	*code = (uint16_t)(SUB_PACK + SUB_PACK_DGN - dgn);
-	return dgn < SUB_PACK_DGN && dgn >= SUB_PACK_DGN - SUB_PACKS;
+	uint16_t code = code_of(m);
+	/* A sub-pack belongs to the DC bus that its second byte names. */
+	uint8_t instance = m->data[code == SUB_PACK ? 1 : 0];
+
+	if (!code || instance < FIRST_INSTANCE || instance > LAST_INSTANCE)
+		return false;
+	if (code <= S11 && (!m->data[1] || m->data[1] > BATTERY_PRIORITY)) /* there is no such device */
+		return false;
+	request_start(as, &rv_c_can_protocol, instance, 0, code, code == SUB_PACK ? m->data[0] : 0);
+	return true;
 }
 
 static enum heard rvc_overhear(void *listen, struct bytes frame, struct request *as)
 {
 	struct can_message m;
-	uint16_t code;
 
 	(void)listen;
-	if (!can_read(frame, &m) || !identify(&m, &code))
-		return HEARD_NOTHING;
-	/* A sub-pack belongs to the DC bus that its second byte names. */
-	uint8_t instance = m.data[code > SUB_PACK ? 1 : 0];
-	if (instance < FIRST_INSTANCE || instance > LAST_INSTANCE)
-		return HEARD_NOTHING;
-	request_start(as, &rv_c_can_protocol, instance, 0, code, 0);
-	return HEARD_ANSWER;
+	return identify(frame, &m, as) ? HEARD_ANSWER : HEARD_NOTHING;
 }
 
 /* ---- values that say that there is none ---- */
@@ -104,12 +124,19 @@ static double u32_known(struct bytes data, size_t off)
 }
 
 /* Two bits: 00 no, 01 yes; the others say nothing. */
-static void set_flag(struct reading *r, enum flag f, unsigned bits)
+static double two_bits(struct bytes data, size_t off, unsigned shift)
 {
-	if (bits & 2)
+	unsigned bits = u8_at(data, off) >> shift & 3;
+
+	return bits & 2 ? (double)NAN : bits;
+}
+
+static void set_flag(struct reading *r, enum flag f, double value)
+{
+	if (isnan(value))
 		r->flag[f] = UNKNOWN;
 	else
-		reading_set_flag(r, f, bits & 1);
+		reading_set_flag(r, f, value != 0);
 }
 
 static void set(struct reading *r, enum quantity q, double value)
@@ -154,7 +181,7 @@ static void take_alarms(struct reading *r, struct bytes data)
 
 /* ---- values: section 5 ---- */
 
-/* Charging is allowed when its switch is on and the battery does not ask for none. */
+/* Charging is allowed when its switch is on, and never while the battery wants none. */
 static void tell_allowed(struct device *dev)
 {
 	const struct state *s = dev->state;
@@ -162,18 +189,18 @@ static void tell_allowed(struct device *dev)
 	bool refuses = s->charge_state == DO_NOT_CHARGE || reading_get(r, Q_BMS_CCL_A) == 0;
 
 	r->flag[F_DISCHARGE_ALLOWED] = r->flag[F_DISCHARGE_MOS];
-	r->flag[F_CHARGE_ALLOWED] = r->flag[F_CHARGE_MOS] == ON && refuses ? OFF : r->flag[F_CHARGE_MOS];
+	r->flag[F_CHARGE_ALLOWED] = refuses ? OFF : r->flag[F_CHARGE_MOS];
 }
 
 static void take_voltage_and_current(struct device *dev, struct bytes data)
 {
 	const struct state *s = dev->state;
-	double raw = u32_known(data, 4), current = (CURRENT_ZERO - raw) / 1000;
+	double raw = u32_known(data, 4);
+	double current = raw == 0 ? (double)NAN : (CURRENT_ZERO - raw) / 1000; /* 0 is what voltmeters fill in */
 
 	if (!s->fine_voltage)
 		set(&dev->reading, Q_VOLTAGE_V, u16_known(data, 2) / 20);
-	if (raw != 0) /* 0 is what voltmeters fill in */
-		set(&dev->reading, Q_CURRENT_A, dev->options.invert_current ? -current : current);
+	set(&dev->reading, Q_CURRENT_A, dev->options.invert_current ? -current : current);
 }
 
 static void take_fine_voltage(struct device *dev, struct bytes data)
@@ -184,6 +211,7 @@ static void take_fine_voltage(struct device *dev, struct bytes data)
 	s->fine_voltage = !isnan(V);
 	if (s->fine_voltage)
 		reading_set(&dev->reading, Q_VOLTAGE_V, V);
+	reading_set_detail(&dev->reading, "voltage_slope_V_s", (u16_known(data, 6) - 32000) / 1000);
 }
 
 static void take_temperature_and_soc(struct reading *r, struct bytes data)
@@ -195,27 +223,26 @@ static void take_temperature_and_soc(struct reading *r, struct bytes data)
 		series_set(&r->temperatures, 0, C);
 	set(r, Q_SOC_PCT, u8_known(data, 4) / 2);
 	reading_set_detail(r, "time_remaining_min", u16_known(data, 5));
+	reading_set_detail(r, "time_is_to_full", two_bits(data, 7, 0));
 }
 
 static void take_charge_wish(struct device *dev, struct bytes data)
 {
 	struct state *s = dev->state;
-	double state = u8_known(data, 2);
+	double state = u8_known(data, 2), A = u16_known(data, 5) / 20 - 1600;
 
 	s->charge_state = isnan(state) ? 0 : (uint8_t)state;
 	reading_set_detail(&dev->reading, "charge_state", state);
 	set(&dev->reading, Q_BMS_CVL_V, u16_known(data, 3) / 20);
-	set(&dev->reading, Q_BMS_CCL_A, u16_known(data, 5) / 20 - 1600);
+	set(&dev->reading, Q_BMS_CCL_A, A < 0 ? (double)NAN : A); /* a charge below 0 is no wish */
 	reading_set_detail(&dev->reading, "battery_type", (u8_at(data, 7) & 15) == 15 ? NAN : u8_at(data, 7) & 15);
 }
 
 static void take_switches(struct reading *r, struct bytes data)
 {
-	unsigned bits = u8_at(data, 2);
-
-	set_flag(r, F_DISCHARGE_MOS, bits & 3);
-	set_flag(r, F_CHARGE_MOS, bits >> 2 & 3);
-	reading_set_detail(r, "charge_detected", bits >> 5 & 1 ? NAN : bits >> 4 & 1);
+	set_flag(r, F_DISCHARGE_MOS, two_bits(data, 2, 0));
+	set_flag(r, F_CHARGE_MOS, two_bits(data, 2, 2));
+	reading_set_detail(r, "charge_detected", two_bits(data, 2, 4));
 	set(r, Q_CAPACITY_FULL_AH, u16_known(data, 3));
 	set(r, Q_POWER_W, u16_known(data, 5));
 }
@@ -235,6 +262,7 @@ static void take_data(struct device *dev, uint16_t code, struct bytes data)
 		set(r, Q_SOH_PCT, u8_known(data, 2) / 2);
 		set(r, Q_CAPACITY_REMAINING_AH, u16_known(data, 3));
 		reading_set_detail(r, "relative_capacity_pct", u8_known(data, 5) / 2);
+		reading_set_detail(r, "ripple_V", u16_known(data, 6) / 1000);
 		break;
 	case S4:
 		take_charge_wish(dev, data);
@@ -249,7 +277,7 @@ static void take_data(struct device *dev, uint16_t code, struct bytes data)
 		take_switches(r, data);
 		break;
 	case DISCONNECT:
-		reading_set_detail(r, "contactor_closed", u8_at(data, 1) >> 1 & 1 ? NAN : u8_at(data, 1) & 1);
+		reading_set_detail(r, "contactor_closed", two_bits(data, 1, 0));
 		break;
 	default:
 		break;
@@ -257,37 +285,81 @@ static void take_data(struct device *dev, uint16_t code, struct bytes data)
 	tell_allowed(dev);
 }
 
+/* ---- whom to believe ---- */
+
 /* The highest priority that has been heard is believed. True: this is it. */
-static bool outranks(struct device *dev, uint8_t priority)
+static bool outranks(struct device *dev, uint8_t priority, uint8_t source)
 {
 	struct state *s = dev->state;
 
 	if (priority > s->priority) {
 		dev->reading = (struct reading){0};
-		*s = (struct state){.priority = priority};
+		s->priority = priority;
+		s->source = source;
+		s->told = s->rivalry = s->charge_state = 0;
+		s->fine_voltage = false;
 	}
 	return priority == s->priority;
 }
 
-static enum verdict take_sub_pack(struct device *dev, uint16_t code, struct bytes data)
+/*
+ * Two devices of the same priority are not to be mixed: the first is followed as long as it speaks. It may come back
+ * under another address.
+ */
+static bool is_known_source(struct state *s, uint16_t code, uint8_t source)
+{
+	if (source == s->source) {
+		s->rivalry = 0;
+		return true;
+	}
+	if (code != S1)
+		return false;
+	s->rivalry = source == s->rival ? (uint8_t)(s->rivalry + 1) : 1;
+	s->rival = source;
+	if (s->rivalry < TAKES_OVER)
+		return false;
+	s->source = source;
+	s->told = s->rivalry = 0;
+	s->fine_voltage = false;
+	return true;
+}
+
+/* Of sub-packs that were heard more than once. */
+static void tell_pack_count(struct device *dev)
+{
+	const struct state *s = dev->state;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < COUNTED_PACKS; i++)
+		n += s->packs_seen >> i & 1;
+	set(&dev->reading, Q_PACK_COUNT, n ? (double)n : (double)NAN);
+}
+
+static void count_pack(struct state *s, uint16_t battery)
+{
+	if (battery < 1 || battery > COUNTED_PACKS)
+		return;
+	uint32_t bit = UINT32_C(1) << (battery - 1);
+
+	s->packs_seen |= s->packs_once & bit;
+	s->packs_once |= bit;
+}
+
+static enum verdict take_sub_pack(struct device *dev, uint16_t battery, uint16_t code, struct bytes data)
 {
 	struct state *s = dev->state;
-	uint8_t battery = u8_at(data, 0);
-	unsigned packs = 0;
 
-	s->sub_packs[battery / 32] |= UINT32_C(1) << battery % 32;
-	for (unsigned i = 0; i < 256; i++)
-		packs += s->sub_packs[i / 32] >> i % 32 & 1;
+	count_pack(s, battery);
 	if (s->priority > SUB_PACK_PRIORITY) {
-		reading_set(&dev->reading, Q_PACK_COUNT, packs);
+		tell_pack_count(dev);
 		return FRAME_ANSWER;
 	}
 	/* No device speaks for all of them: the first one is shown. */
 	if (s->priority && s->battery != battery)
 		return FRAME_FOREIGN;
 	s->priority = SUB_PACK_PRIORITY;
-	s->battery = battery;
-	take_data(dev, code - SUB_PACK, data);
+	s->battery = (uint8_t)battery;
+	take_data(dev, code, data);
 	return FRAME_ANSWER;
 }
 
@@ -295,25 +367,22 @@ static enum verdict rvc_take(struct device *dev, const struct request *as, struc
 {
 	struct bytes data = can_data(frame);
 	struct state *s = dev->state;
+	struct request own;
 	struct can_message m;
-	uint16_t code;
 
 	(void)why;
-	if (!can_read(frame, &m) || !identify(&m, &code) || code != as->code ||
-	    u8_at(data, code > SUB_PACK ? 1 : 0) != dev->address)
+	if (!identify(frame, &m, &own) || own.code != as->code || own.arg != as->arg || own.address != dev->address)
 		return FRAME_FOREIGN;
-	if (code > SUB_PACK)
-		return take_sub_pack(dev, code, data);
-	if (code == DISCONNECT) {
-		take_data(dev, code, data);
-		return FRAME_ANSWER;
+	if (own.code == SUB_PACK)
+		return take_sub_pack(dev, own.arg, sub_pack_code(&m), data);
+	if (own.code != DISCONNECT) { /* which has no priority */
+		if (!outranks(dev, u8_at(data, 1), (uint8_t)m.id) || !is_known_source(s, own.code, (uint8_t)m.id))
+			return FRAME_FOREIGN;
+		if (own.code <= S2)
+			s->told |= (uint8_t)(1u << own.code);
+		reading_set(&dev->reading, Q_ADDRESS, dev->address);
 	}
-	if (!outranks(dev, u8_at(data, 1)))
-		return FRAME_FOREIGN;
-	if (code <= S2)
-		s->sources[code] = (uint8_t)m.id;
-	reading_set(&dev->reading, Q_ADDRESS, dev->address);
-	take_data(dev, code, data);
+	take_data(dev, own.code, data);
 	return FRAME_ANSWER;
 }
 
@@ -332,25 +401,29 @@ static void rvc_forget(struct device *dev, uint16_t code, uint16_t arg)
 	struct state *s = dev->state;
 	struct reading *r = &dev->reading;
 
-	(void)arg;
 	switch (code) {
 	case S2:
 		r->temperatures = (struct series){.reported = false};
 		reading_forget(r, Q_SOC_PCT);
 		reading_set_detail(r, "time_remaining_min", NAN);
+		reading_set_detail(r, "time_is_to_full", NAN);
 		break;
 	case S3:
 		forget_all(r, by_s3, 2);
 		reading_set_detail(r, "relative_capacity_pct", NAN);
+		reading_set_detail(r, "ripple_V", NAN);
 		break;
 	case S4: /* who has asked for a current, and asks no more, gets none */
 		reading_forget(r, Q_BMS_CVL_V);
-		reading_set(r, Q_BMS_CCL_A, 0);
+		if (reading_knows(r, Q_BMS_CCL_A))
+			reading_set(r, Q_BMS_CCL_A, 0);
 		s->charge_state = 0;
 		reading_set_detail(r, "charge_state", NAN);
+		reading_set_detail(r, "battery_type", NAN);
 		break;
-	case S5:
+	case S5: /* S1 goes on telling the voltage */
 		s->fine_voltage = false;
+		reading_set_detail(r, "voltage_slope_V_s", NAN);
 		break;
 	case S6:
 		r->alarms = (struct alarms){.known = false};
@@ -363,6 +436,11 @@ static void rvc_forget(struct device *dev, uint16_t code, uint16_t arg)
 	case DISCONNECT:
 		reading_set_detail(r, "contactor_closed", NAN);
 		break;
+	case SUB_PACK:
+		s->packs_once &= ~(UINT32_C(1) << (arg - 1));
+		s->packs_seen &= s->packs_once;
+		tell_pack_count(dev);
+		break;
 	default:
 		break;
 	}
@@ -374,18 +452,21 @@ static void rvc_forget(struct device *dev, uint16_t code, uint16_t arg)
 static bool rvc_plausible(const struct device *dev, const char **why)
 {
 	const struct state *s = dev->state;
-	double V = reading_get(&dev->reading, Q_VOLTAGE_V), soc = reading_get(&dev->reading, Q_SOC_PCT);
+	const struct reading *r = &dev->reading;
+	double V = reading_get(r, Q_VOLTAGE_V), soc = reading_get(r, Q_SOC_PCT);
 
 	if (s->priority != BATTERY_PRIORITY)
 		*why = "another device tells of this DC bus, not its battery";
-	else if (s->sources[S1] != s->sources[S2])
+	else if (s->told != (1u << S1 | 1u << S2))
 		*why = "voltage and state of charge come from two devices";
 	else if (!(V >= 2 && V <= 100))
 		*why = "the voltage can't be";
 	else if (!(soc >= 0 && soc <= 100))
 		*why = "there is no state of charge";
+	else if (!temperatures_within(r, -60, 150))
+		*why = "the temperature can't be";
 	else
-		return true;
+		return reading_plausible(r, why);
 	return false;
 }
 
@@ -413,7 +494,7 @@ static const char *const bms_types[] = {"RV_C_Can", NULL};
 
 #define DGN(dgn)                                                                                                       \
 	{                                                                                                              \
-		CAN_EXTENDED | (uint32_t)(dgn) << 8, CAN_EXTENDED | CAN_REMOTE | CAN_ERROR | UINT32_C(0x01ffff00)      \
+		CAN_EXTENDED | (uint32_t)(dgn) << 8, ID_FLAGS | UINT32_C(0x03ffff00)                                   \
 	}
 
 static const struct can_ids hears[] = {
@@ -426,15 +507,29 @@ static const struct can_ids hears[] = {
 	DGN(0x1fea5),
 	DGN(0x1fed0),
 	/* BATTERY_STATUS_11 to _1: 1FE8B to 1FE95 */
-	{CAN_EXTENDED | UINT32_C(0x01fe8000), CAN_EXTENDED | CAN_REMOTE | CAN_ERROR | UINT32_C(0x01ffe000)},
+	{CAN_EXTENDED | UINT32_C(0x01fe8000), ID_FLAGS | UINT32_C(0x03ffe000)},
 	{0, 0},
 };
 
+#define PACK(n)                                                                                                        \
+	{                                                                                                              \
+		SUB_PACK, n, 30000, false, NULL                                                                        \
+	}
+
+/* clang-format off */
 static const struct poll polls[] = {
-	{S1, 0, EVERY_POLL, true, NULL}, {S2, 0, 10000, true, NULL},	      {S3, 0, 10000, false, NULL},
-	{S4, 0, 60000, false, NULL},	 {S5, 0, 10000, false, NULL},	      {S6, 0, 20000, false, NULL},
-	{S11, 0, 10000, false, NULL},	 {DISCONNECT, 0, 60000, false, NULL},
+	{S1, 0, EVERY_POLL, true, NULL},
+	{S2, 0, 10000, true, NULL},
+	{S3, 0, 10000, false, NULL},
+	{S4, 0, 60000, false, NULL},
+	{S5, 0, 2000, false, NULL}, /* soon: S1 waits for its turn */
+	{S6, 0, 20000, false, NULL},
+	{S11, 0, 10000, false, NULL},
+	{DISCONNECT, 0, 60000, false, NULL},
+	PACK(1), PACK(2), PACK(3), PACK(4), PACK(5), PACK(6), PACK(7), PACK(8),
+	PACK(9), PACK(10), PACK(11), PACK(12), PACK(13), PACK(14), PACK(15), PACK(16),
 };
+/* clang-format on */
 
 #define QUANTITY(q) (UINT64_C(1) << Q_##q)
 #define FLAG(f)	    (UINT32_C(1) << F_##f)

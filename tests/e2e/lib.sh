@@ -68,7 +68,7 @@ simulate() {
     [ $SECONDS -lt $end ] || { fail "bmscope-sim does not start: $(cat "$work/sim.err")"; finish; }
     sleep 0.05
   done
-  mapfile -t ports < <(cut -d' ' -f1 "$work/sim.out" | cut -f1)
+  mapfile -t ports <<<"$(cut -d" " -f1 "$work/sim.out" | cut -f1)"
 }
 
 stop_sim() {
