@@ -31,13 +31,12 @@ static const struct key jbd_can_keys[] = {
 	{"needs305", KEY_FLAG, AT(needs305), 0, 0, "", "off", NULL, "it falls silent 10 s after the last 305", 0},
 	{"shortframes", KEY_FLAG, AT(shortframes), 0, 0, "", "off", NULL, "351, 355 and 356 have six bytes", 0},
 	{"nocapacity", KEY_FLAG, AT(nocapacity), 0, 0, "", "off", NULL, "35F tells a capacity of 0", 0},
-	{"nocrc", KEY_FLAG, AT(nocrc), 0, 0, "", "off", NULL, "answers after the first have no checksum", 0},
+	{"nocrc", KEY_FLAG, AT(nocrc), 0, 0, "", "off", NULL, "only answers to 100 have a checksum", 0},
 	{"badcrc", KEY_FLAG, AT(badcrc), 0, 0, "", "off", NULL, "answers have wrong checksums", 0},
 };
 
 struct jbd_can_board {
-	usec alive;
-	unsigned answered;
+	usec alive; /* the last 305 */
 };
 
 static const struct jbd_can_options *options(const struct scenario *s)
@@ -325,9 +324,8 @@ static void jbd_can_answer(struct device *d, struct bytes request, struct reply 
 		return;
 	}
 	fill(d, id, b);
-	if (!o->nocrc || !board->answered)
+	if (!o->nocrc || id == BASIC)
 		put_u16be(b + CRC_AT, crc16_modbus((struct bytes){b, CRC_AT}) ^ (o->badcrc ? 0x5a : 0));
-	board->answered++;
 	put(out, id, b, SIZE);
 }
 

@@ -12,9 +12,10 @@
 #include "sim/device.h"
 
 enum {
-	BEAT = 570,
+	BEAT = 570,	  /* ms: the BMS, and three of the modules */
+	SECOND_HALF = 25, /* ms after the first of a beat */
 	MODULE_CELLS = 4,
-	MAX_MODULES = 11,
+	MAX_MODULES = 12,
 	IDLE = 0x3f,
 	MASTER_ID = 0x440,
 	PER_FRAME = 3,
@@ -33,14 +34,15 @@ _Static_assert(sizeof(struct ubms_options) <= SCENARIO_OWN, "room for its own ke
 #define AT(member) offsetof(struct ubms_options, member)
 
 static const struct key ubms_keys[] = {
-	{"strings", KEY_INTEGER, AT(strings), 1, 5, "", "2", NULL, "strings of modules side by side", 0},
-	{"lost", KEY_INTEGER, AT(lost), 0, 11, "", "0", NULL, "the module that is not heard any more after 5 s", 0},
+	{"strings", KEY_INTEGER, AT(strings), 1, 6, "", "2", NULL, "strings of modules side by side", 0},
+	{"lost", KEY_INTEGER, AT(lost), 0, MAX_MODULES, "", "0", NULL,
+	 "the module that falls silent after 5 s, and is missed 5 s later", 0},
 	{"mode", KEY_WORD, AT(mode), 0, 0, "", "drive", "standby|charge|drive",
 	 "its mode while no master has ever spoken", 0},
 };
 
 struct ubms_board {
-	unsigned beat;
+	unsigned turn;	       /* two to a beat */
 	usec began, commanded; /* 0: no master has spoken */
 	uint8_t mode, wanted;
 	usec follow_at;
@@ -63,11 +65,19 @@ static unsigned modules(const struct device *d)
 	return n < MAX_MODULES ? n : MAX_MODULES;
 }
 
-static bool is_lost(const struct device *d, unsigned module)
+static bool is_silent(const struct device *d, unsigned module)
 {
 	const struct ubms_board *board = d->board;
 
 	return options(d)->lost == module + 1 && d->now > board->began + LOSE_MODULE_MS * MS;
+}
+
+/* Silent for so long that the BMS counts it no more. */
+static bool is_missed(const struct device *d, unsigned module)
+{
+	const struct ubms_board *board = d->board;
+
+	return options(d)->lost == module + 1 && d->now > board->began + 2 * LOSE_MODULE_MS * MS;
 }
 
 static const struct alarm_bit ubms_alarms[] = {
@@ -99,9 +109,19 @@ static void put(struct reply *out, uint32_t id, const uint8_t *data, uint8_t n)
 
 static void say_version(struct reply *out)
 {
-	static const uint8_t b[8] = {156, 0, 1, 1, 34, 0x43, 0x4f, 0x33};
+	static const uint8_t b[8] = {156, 10, 38, 1, 34, 0x43, 0x4f, 0x33};
 
 	put(out, 0x180, b, sizeof(b));
+}
+
+/* Bit per cell. */
+static unsigned balances(const struct device *d, const struct battery_sample *s, unsigned module)
+{
+	unsigned first = module % in_series(d) * MODULE_CELLS, bits = 0;
+
+	for (unsigned i = 0; i < MODULE_CELLS && first + i < s->cells; i++)
+		bits |= (unsigned)s->balancing[first + i] << i;
+	return bits;
 }
 
 static void say_state(struct device *d, const struct battery_sample *s, struct reply *out)
@@ -110,14 +130,10 @@ static void say_state(struct device *d, const struct battery_sample *s, struct r
 	uint64_t bits = device_alarm_bits(d);
 	unsigned heard = modules(d), balancing = 0;
 
-	for (unsigned m = 0; m < modules(d); m++)
-		heard -= is_lost(d, m);
-	for (unsigned m = 0; m < in_series(d); m++)
-		for (unsigned i = 0; i < MODULE_CELLS; i++)
-			if (m * MODULE_CELLS + i < s->cells && s->balancing[m * MODULE_CELLS + i]) {
-				balancing++;
-				break;
-			}
+	for (unsigned m = 0; m < modules(d); m++) {
+		heard -= is_missed(d, m);
+		balancing += balances(d, s, m) != 0;
+	}
 	uint8_t b[8] = {
 		(uint8_t)((s->soc_permille + 5) / 10),
 		(uint8_t)(board->mode | (board->mode == DRIVE ? 8 : 0) | (balancing ? 16 : 0) | (bits >> 24 & 0x60)),
@@ -146,11 +162,17 @@ static void say_current(struct device *d, const struct battery_sample *s, struct
 	put(out, 0x0c1, b, sizeof(b));
 }
 
+/* All zero but in charge mode. */
 static void say_charge(struct device *d, const struct battery_sample *s, struct reply *out)
 {
-	uint8_t b[5] = {20, 0, 0, (uint8_t)(s->soc_permille >= 1000 ? 4 : 0)};
+	const struct ubms_board *board = d->board;
+	uint8_t b[5] = {0};
 
-	(void)d;
+	if (board->mode == CHARGE) {
+		b[0] = 20;
+		put_u16le(b + 1, 288);
+		b[3] = s->soc_permille >= 1000 ? 4 : 0;
+	}
 	put(out, 0x0c2, b, sizeof(b));
 }
 
@@ -189,13 +211,18 @@ static void say_extremes(struct device *d, const struct battery_sample *s, struc
 
 /* ---- what the modules say ---- */
 
-static void say_cells(struct device *d, const struct battery_sample *s, struct reply *out)
+/* Three modules; of 188 nothing is known but that it changes. */
+static void say_cells(struct device *d, const struct battery_sample *s, unsigned first, struct reply *out)
 {
-	for (unsigned m = 0; m < modules(d); m++) {
-		uint8_t b[8] = {1, 0};
+	for (unsigned m = first; m < first + PER_FRAME && m < modules(d); m++) {
+		uint8_t b[8] = {1, 0},
+			unknown[8] = {(uint8_t)(m + 1), 1, 0xff, 0xfb, 0x7e, 0xfe, 7, (uint8_t)s->mos_dC};
 
-		if (is_lost(d, m))
+		if (is_silent(d, m))
 			continue;
+		put(out, 0x188, unknown, 8);
+		unknown[1] = 2;
+		put(out, 0x188, unknown, 7);
 		for (unsigned i = 0; i < 3; i++)
 			put_u16be(b + 2 + 2 * i, cell_mV(d, s, m, i));
 		put(out, 0x350 + 2 * m, b, 8);
@@ -204,23 +231,31 @@ static void say_cells(struct device *d, const struct battery_sample *s, struct r
 	}
 }
 
-static void say_words(struct device *d, const struct battery_sample *s, struct reply *out)
+static void say_name(struct device *d, unsigned module, struct reply *out)
 {
-	const struct ubms_board *board = d->board;
-	double A = board->mode == STANDBY ? 0 : s->current_mA / 1000.0 / options(d)->strings;
+	char name[13] = {0};
+	uint8_t b[8] = {(uint8_t)(module + 1)};
 
+	snprintf(name, sizeof(name), "%s", device_text(d->scenario->model, "U27-12XP"));
+	for (unsigned line = 0; line < 2; line++) {
+		b[1] = (uint8_t)(line + 1);
+		memcpy(b + 2, name + 6 * line, 6);
+		put(out, 0x184, b, 8);
+	}
+	memcpy(b + 1, "\3\x40\x51\x0c\xe4\3", 7);
+	put(out, 0x184, b, 8);
+}
+
+/* 01 00 and a signed number for each of three modules. */
+static void say_words(struct device *d, uint32_t id, double value, struct reply *out)
+{
 	for (unsigned first = 0; first < modules(d); first += PER_FRAME) {
-		uint8_t currents[8] = {1}, cells[8] = {1}, boards[8] = {1};
+		uint8_t b[8] = {1};
 		unsigned n = modules(d) - first < PER_FRAME ? modules(d) - first : PER_FRAME;
 
-		for (unsigned i = 0; i < n; i++) {
-			put_u16be(currents + 2 + 2 * i, (uint16_t)fit_s16(A * 100));
-			put_u16be(cells + 2 + 2 * i, (uint16_t)fit_s16(s->sensor_dC[0] * 10));
-			put_u16be(boards + 2 + 2 * i, (uint16_t)fit_s16(s->mos_dC * 10));
-		}
-		put(out, 0x46a + first / PER_FRAME, currents, (uint8_t)(2 + 2 * n));
-		put(out, 0x76a + first / PER_FRAME, cells, (uint8_t)(2 + 2 * n));
-		put(out, 0x67a + first / PER_FRAME, boards, (uint8_t)(2 + 2 * n));
+		for (unsigned i = 0; i < n; i++)
+			put_u16be(b + 2 + 2 * i, (uint16_t)fit_s16(value));
+		put(out, id + first / PER_FRAME, b, (uint8_t)(2 + 2 * n));
 	}
 }
 
@@ -231,69 +266,102 @@ static void say_bytes(struct device *d, const struct battery_sample *s, struct r
 		unsigned n = modules(d) - first < PER_LONG_FRAME ? modules(d) - first : PER_LONG_FRAME;
 
 		for (unsigned i = 0; i < n; i++) {
-			socs[1 + i] = (uint8_t)lround(s->soc_permille * 0.255);
-			flags[1 + i] = IDLE;
-			for (unsigned c = 0; c < MODULE_CELLS; c++) {
-				unsigned cell = (first + i) % in_series(d) * MODULE_CELLS + c;
+			long soc = lround(s->soc_permille * 0.256);
 
-				if (cell < s->cells && s->balancing[cell])
-					flags[1 + i] &= (uint8_t) ~(1u << c);
-			}
+			socs[1 + i] = (uint8_t)(soc > 255 ? 255 : soc);
+			flags[1 + i] = (uint8_t)(IDLE & ~balances(d, s, first + i));
 		}
 		put(out, 0x06a + first / PER_LONG_FRAME, socs, (uint8_t)(1 + n));
 		put(out, 0x26a + first / PER_LONG_FRAME, flags, (uint8_t)(1 + n));
 	}
 }
 
+static void say_unknown(struct reply *out)
+{
+	static const uint8_t zeros[8] = {1}, present[8] = {1, 0xff};
+
+	put(out, 0x16a, zeros, 8);
+	put(out, 0x16c, zeros, 8);
+	put(out, 0x56a, present, 8);
+}
+
+/* What comes only every sixth beat. */
+static void say_slow(struct device *d, const struct battery_sample *s, unsigned beat, struct reply *out)
+{
+	const struct ubms_board *board = d->board;
+	double A = board->mode == STANDBY ? 0 : s->current_mA / 1000.0 / options(d)->strings;
+
+	switch (beat % 6) {
+	case 0:
+		say_words(d, 0x46a, A * 100, out);
+		break;
+	case 1:
+		say_words(d, 0x67a, s->mos_dC * 10, out);
+		break;
+	case 2:
+		say_unknown(out);
+		break;
+	case 3:
+		say_words(d, 0x76a, s->sensor_dC[0] * 10, out);
+		break;
+	case 4:
+		say_version(out);
+		break;
+	default:
+		say_bytes(d, s, out);
+		break;
+	}
+}
+
 /* ---- time ---- */
+
+/* The contactor: closed in drive; in charge mode for what goes in. */
+static void set_mode(struct device *d, uint8_t mode)
+{
+	struct ubms_board *board = d->board;
+
+	board->mode = mode;
+	device_switch(d, mode != STANDBY, mode == DRIVE, 0);
+}
 
 static void follow_master(struct device *d)
 {
 	struct ubms_board *board = d->board;
 
 	if (board->follow_at && d->now >= board->follow_at) {
-		board->follow_at = 0;
 		/* Between charge and drive it goes through standby. */
 		bool direct = board->mode != STANDBY && board->wanted != STANDBY && board->mode != board->wanted;
 
-		board->mode = direct ? STANDBY : board->wanted;
+		board->follow_at = 0;
+		set_mode(d, direct ? (uint8_t)STANDBY : board->wanted);
 	}
-	if (board->commanded && d->now > board->commanded + LOSE_MASTER_MS * MS)
-		board->mode = STANDBY;
+	if (board->commanded && board->mode != STANDBY && d->now > board->commanded + LOSE_MASTER_MS * MS)
+		set_mode(d, STANDBY);
 }
 
 static usec ubms_speak(struct device *d, struct reply *out)
 {
 	struct ubms_board *board = d->board;
-	unsigned beat = board->beat++;
+	unsigned beat = board->turn / 2, groups = (modules(d) + PER_FRAME - 1) / PER_FRAME;
 	struct battery_sample s;
 
-	if (!beat)
+	if (!board->turn) {
 		board->began = d->now;
+		set_mode(d, board->mode);
+	}
 	follow_master(d);
 	battery_measure(&d->battery, &s);
-	switch (beat % 6) { /* FRAMES_MAX at one go: modules take turns */
-	case 0:
-	case 3:
-		say_cells(d, &s, out);
-		return d->now + 2 * MS;
-	case 1:
-		say_words(d, &s, out);
-		break;
-	case 2:
-		say_bytes(d, &s, out);
-		break;
-	case 4:
-		say_version(out);
-		break;
-	default:
-		break;
+	if (board->turn++ % 2 == 0) { /* a reply holds no more than FRAMES_MAX */
+		say_cells(d, &s, beat % groups * PER_FRAME, out);
+		say_slow(d, &s, beat, out);
+		return d->now + SECOND_HALF * MS;
 	}
-	say_state(d, &s, out);
-	say_current(d, &s, out);
-	say_charge(d, &s, out);
+	say_name(d, beat % modules(d), out);
 	say_extremes(d, &s, out);
-	return d->now + BEAT * MS;
+	say_current(d, &s, out);
+	say_state(d, &s, out);
+	say_charge(d, &s, out);
+	return d->now + (BEAT - SECOND_HALF) * MS;
 }
 
 static int ubms_find(const struct scenario *s, struct bytes in)
@@ -327,6 +395,14 @@ static void ubms_start(struct device *d)
 	board->mode = board->wanted = (uint8_t)options(d)->mode;
 }
 
+static void ubms_tell(const struct device *d, FILE *out)
+{
+	static const char *const modes[] = {"standby", "charge", "drive"};
+	const struct ubms_board *board = d->board;
+
+	fprintf(out, ",\"mode\":\"%s\"", modes[board->mode]);
+}
+
 const struct kind ubms_can_kind = {
 	.id = "ubms-can",
 	.alias = "ubms-can",
@@ -334,9 +410,9 @@ const struct kind ubms_can_kind = {
 	.can = true,
 	.streams = true,
 	.baud = 250000,
-	.max_cells = 20,
+	.max_cells = 48,
 	.max_sensors = 1,
-	.cells = 8,
+	.cells = 16,
 	.sensors = 1,
 	.sensors_fixed = true,
 	.capacity = 260,
@@ -351,4 +427,5 @@ const struct kind ubms_can_kind = {
 	.find_request = ubms_find,
 	.answer = ubms_answer,
 	.speak = ubms_speak,
+	.tell = ubms_tell,
 };

@@ -109,6 +109,10 @@ static struct session_pack *add_pack(struct session *s, struct device dev, uint6
 	s->pack[s->pack_count++] = p;
 	for (unsigned i = 0; i < s->pack_count; i++)
 		s->pack[i]->dev.packs = (uint8_t)s->pack_count;
+	if (s->streams) { /* what detection has heard ages from now on */
+		stream_start(&p->stream, s->protocol, now_ms);
+		stream_published(&p->stream);
+	}
 	s->io.found(s->io.ctx, p, now_ms);
 	return p;
 }

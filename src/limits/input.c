@@ -50,6 +50,8 @@ static void take_cells(struct limits_input *in, const struct reading *r)
 	in->cells = r->cell_V.count;
 	if (!in->cells && count > 0)
 		in->cells = count < MAX_CELLS ? (unsigned)count : MAX_CELLS;
+	else if (count >= 1 && count < in->cells) /* several strings side by side: the cells of the first come first */
+		in->cells = (unsigned)count;
 	in->single_cells = r->cell_V.count > 0;
 	for (unsigned i = 0; i < r->cell_V.count; i++)
 		if (series_knows(&r->cell_V, i))

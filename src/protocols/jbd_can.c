@@ -11,6 +11,7 @@
 #include "protocols/can.h"
 #include "protocols/checksum.h"
 #include "protocols/jbd_common.h"
+#include "protocols/plausible.h"
 #include "protocols/table.h"
 
 extern const struct protocol jbd_can_protocol;
@@ -231,7 +232,6 @@ enum {
 	KELVIN = 273,
 	COLDEST_C = -60,
 	WARMEST_C = 150,
-	ALIKE_MV = 50, /* cells so close to each other tell how many they are */
 	ALARM_PAIRS = 13,
 };
 
@@ -332,10 +332,9 @@ static void count_cells(struct device *dev)
 {
 	struct state *s = dev->state;
 	struct reading *r = &dev->reading;
-	double lowest = reading_get(r, Q_CELL_MIN_V), highest = reading_get(r, Q_CELL_MAX_V);
-	double cells = round(reading_get(r, Q_VOLTAGE_V) / ((lowest + highest) / 2));
+	double cells = cells_by_extremes(r);
 
-	if (!s->cells && highest - lowest < ALIKE_MV / 1000.0 && cells >= 1 && cells <= MAX_CELLS)
+	if (!s->cells && !isnan(cells))
 		s->cells = (uint8_t)cells;
 	if (s->cells)
 		reading_set(r, Q_CELL_COUNT, s->cells);
@@ -928,8 +927,10 @@ static const struct poll polls[] = {
 	{LAST_MODEL, 0, ONCE, false, answers},
 };
 
+/* Some batteries fall silent when no inverter lives: the second makes them speak, twice while it waits. */
 static const struct probe probes[] = {
 	{.code = BASIC, .dialect = NATIVE, .window_ms = 200, .only_when_silent = true},
+	{.code = ALIVE, .dialect = VICTRON, .pass = 1, .window_ms = 2300, .only_when_silent = true},
 };
 
 #define QUANTITY(q) (UINT64_C(1) << Q_##q)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "protocols/can.h"
+#include "protocols/plausible.h"
 #include "protocols/procedure.h"
 #include "protocols/table.h"
 
@@ -291,6 +292,8 @@ static void take_extremes(struct device *dev, struct bytes data)
 	count(&s->extremes, credible_extremes(r));
 	forget_number_0(r, Q_CELL_MAX_NO);
 	forget_number_0(r, Q_CELL_MIN_NO);
+	if (dev->dialect == V1 && !reading_knows(r, Q_CELL_COUNT))
+		reading_set(r, Q_CELL_COUNT, cells_by_extremes(r));
 }
 
 static void take_temperatures(struct reading *r, struct bytes data)
@@ -448,7 +451,8 @@ static enum verdict jk_take(struct device *dev, const struct request *as, struct
 	}
 	if (own.dialect == V2) {
 		dev->dialect = V2;
-		reading_set_detail(&dev->reading, "discharge_time_h", NAN); /* of V1 only */
+		reading_set_detail(&dev->reading, "discharge_time_h", NAN); /* of V1 only, as the estimate */
+		reading_forget(&dev->reading, Q_CELL_COUNT);
 	}
 	reading_set(&dev->reading, Q_ADDRESS, dev->address);
 	take_data(dev, as, data);
@@ -713,10 +717,10 @@ const struct protocol jk_can_protocol = {
 	.timing = {.first_ms = 50, .gap_ms = 10, .tries = 1, .poll_ms = 500, .listen_ms = 2500, .unheard_ms = 2000},
 	.quantities = QUANTITY(VOLTAGE_V) | QUANTITY(CURRENT_A) | QUANTITY(SOC_PCT) | QUANTITY(SOH_PCT) |
 		      QUANTITY(CAPACITY_FULL_AH) | QUANTITY(CAPACITY_REMAINING_AH) | QUANTITY(CYCLES) |
-		      QUANTITY(TOTAL_CHARGE_AH) | QUANTITY(UPTIME_S) | QUANTITY(CELL_MIN_V) | QUANTITY(CELL_MAX_V) |
-		      QUANTITY(CELL_MIN_NO) | QUANTITY(CELL_MAX_NO) | QUANTITY(TEMP_MIN_C) | QUANTITY(TEMP_MAX_C) |
-		      QUANTITY(TEMP_MIN_NO) | QUANTITY(TEMP_MAX_NO) | QUANTITY(TEMP_MOS_C) | QUANTITY(BMS_CCL_A) |
-		      QUANTITY(BMS_CVL_V) | QUANTITY(ADDRESS),
+		      QUANTITY(TOTAL_CHARGE_AH) | QUANTITY(UPTIME_S) | QUANTITY(CELL_COUNT) | QUANTITY(CELL_MIN_V) |
+		      QUANTITY(CELL_MAX_V) | QUANTITY(CELL_MIN_NO) | QUANTITY(CELL_MAX_NO) | QUANTITY(TEMP_MIN_C) |
+		      QUANTITY(TEMP_MAX_C) | QUANTITY(TEMP_MIN_NO) | QUANTITY(TEMP_MAX_NO) | QUANTITY(TEMP_MOS_C) |
+		      QUANTITY(BMS_CCL_A) | QUANTITY(BMS_CVL_V) | QUANTITY(ADDRESS),
 	.series = SERIES_CELLS | SERIES_TEMPERATURES,
 	.flags = FLAG(CHARGE_MOS) | FLAG(DISCHARGE_MOS) | FLAG(BALANCING_ACTIVE) | FLAG(HEATER_ON) |
 		 FLAG(CHARGE_ALLOWED),

@@ -40,3 +40,11 @@ bool temperatures_within(const struct reading *r, double lowest, double highest)
 			return false;
 	return true;
 }
+
+double cells_by_extremes(const struct reading *r)
+{
+	double highest = reading_get(r, Q_CELL_MAX_V), lowest = reading_get(r, Q_CELL_MIN_V);
+	double cells = round(reading_get(r, Q_VOLTAGE_V) / ((highest + lowest) / 2));
+
+	return lowest > 0.5 && highest - lowest < 0.05 && cells >= 1 && cells <= MAX_CELLS ? cells : NAN;
+}

@@ -15,4 +15,10 @@ bool cells_make_up_voltage(const struct reading *r);
 /* Every battery sensor that is known lies in lowest..highest degC. */
 bool temperatures_within(const struct reading *r, double lowest, double highest);
 
+/*
+ * Cells in series by voltage and extremes, of a BMS that does not tell: while highest and lowest lie less than 50 mV
+ * apart, the number is certain. NAN: not known so.
+ */
+double cells_by_extremes(const struct reading *r);
+
 #endif

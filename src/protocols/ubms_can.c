@@ -30,9 +30,10 @@ enum code {
 };
 
 enum {
-	MODULES = 12,	    /* of four cells each: a reading holds no more */
-	FIRST_CELLS = 3,    /* in a module's first frame; the others are in its second */
-	MODULE_CELLS = 4,   /* the usual number */
+	MODULES = 12,	  /* of four cells each: a reading holds no more */
+	FIRST_CELLS = 3,  /* in a module's first frame; the others are in its second */
+	MODULE_CELLS = 4, /* the usual number */
+	MOST_CELLS = 6,
 	PER_FRAME = 3,	    /* modules in frames of 16-bit values */
 	PER_LONG_FRAME = 7, /* in those of bytes */
 	CELLS_ID = 0x350,
@@ -58,10 +59,10 @@ struct state {
 	uint8_t contradictions; /* how often in a row currents have contradicted modules_in_series */
 	uint8_t master_states;	/* state frames until another master is forgotten; 0: there is none */
 	bool commanded;
-	uint8_t wanted_mode;		     /* what the master tells it, once commanded */
-	uint16_t halves, cells;		     /* bit per module: its first frame is here; it has told its cells */
-	uint16_t half[MODULES][FIRST_CELLS]; /* mV */
-	uint8_t module_cells;		     /* 0: not known yet */
+	uint8_t wanted_mode;	/* what the master tells it, once commanded */
+	uint16_t halves, cells; /* bit per module: its first frame is here; it has told its cells */
+	uint16_t half[MODULES][FIRST_CELLS], mV[MODULES][MOST_CELLS];
+	uint8_t module_cells; /* 0: not known yet */
 	char name[12];
 };
 
@@ -143,38 +144,49 @@ static unsigned cells_per_module(const struct state *s)
 	return s->module_cells ? s->module_cells : MODULE_CELLS;
 }
 
-/* The configured number of modules in series can't be. */
-static bool series_is_wrong(const struct device *dev)
+/* The modules that it hears can't be so many strings of so many modules. */
+static bool modules_contradict(const struct device *dev)
 {
 	const struct state *s = dev->state;
-	unsigned series = dev->options.modules_in_series;
+	unsigned series = dev->options.modules_in_series, strings = dev->options.strings;
 
-	return series && (s->modules % series || s->contradictions == CONTRADICTIONS);
+	return series && s->modules && (s->modules % series || (strings && s->modules != series * strings));
 }
 
-static double sum_of_cells(const struct reading *r, unsigned first, unsigned n)
+static double sum_of_cells(const struct series *cells, unsigned first, unsigned n)
 {
 	double sum = 0;
 
 	for (unsigned i = first; i < first + n; i++)
-		sum += series_knows(&r->cell_V, i) ? r->cell_V.value[i] : NAN;
+		sum += series_knows(cells, i) ? cells->value[i] : NAN;
 	return sum;
 }
 
-/* The pack's voltage is that of a string; how many modules make one, only the configuration knows. */
-static void tell_voltage(struct device *dev)
+/*
+ * All cells, module by module; how many are in series, which only the configuration knows; and the voltage, which is
+ * that of any string. Limits are made of these, so there are none where the configuration can't be true.
+ */
+static void tell_cells(struct device *dev)
 {
+	const struct state *s = dev->state;
 	struct reading *r = &dev->reading;
-	unsigned n = dev->options.modules_in_series * cells_per_module(dev->state);
+	unsigned per_module = cells_per_module(s), n = dev->options.modules_in_series * per_module;
 	double V = NAN;
 
-	for (unsigned first = 0; n && isnan(V) && first + n <= MAX_CELLS; first += n)
-		V = sum_of_cells(r, first, n);
+	r->cell_V = (struct series){.reported = false};
+	reading_forget(r, Q_CELL_COUNT);
 	reading_forget(r, Q_VOLTAGE_V);
-	if (n)
-		reading_set(r, Q_CELL_COUNT, n);
-	if (!series_is_wrong(dev))
-		reading_set(r, Q_VOLTAGE_V, round(V * 1000) / 1000);
+	if (modules_contradict(dev))
+		return;
+	for (unsigned m = 0; m < MODULES; m++)
+		for (unsigned i = 0; s->cells >> m & 1 && i < per_module; i++)
+			series_set(&r->cell_V, m * per_module + i, s->mV[m][i] / 1000.0);
+	if (!n)
+		return;
+	for (unsigned first = 0; isnan(V) && first + n <= MAX_CELLS; first += n)
+		V = sum_of_cells(&r->cell_V, first, n);
+	reading_set(r, Q_CELL_COUNT, n);
+	reading_set(r, Q_VOLTAGE_V, round(V * 1000) / 1000);
 }
 
 /* Modules of more cells than was thought lie at other places of the reading. */
@@ -183,7 +195,6 @@ static void set_module_cells(struct device *dev, unsigned n)
 	struct state *s = dev->state;
 
 	if (cells_per_module(s) != n) {
-		dev->reading.cell_V = (struct series){.reported = false};
 		dev->reading.balancing_known = false;
 		dev->reading.balancing = 0;
 		s->cells = 0;
@@ -196,7 +207,7 @@ static enum verdict take_cells(struct device *dev, unsigned module, bool second,
 {
 	struct state *s = dev->state;
 	uint16_t bit = (uint16_t)(1u << module);
-	unsigned others = (unsigned)data.n / 2 - 1, place;
+	unsigned others = (unsigned)data.n / 2 - 1;
 
 	if (!second) {
 		for (unsigned i = 0; i < FIRST_CELLS; i++)
@@ -207,18 +218,19 @@ static enum verdict take_cells(struct device *dev, unsigned module, bool second,
 	if (!(s->halves & bit))
 		return FRAME_FOREIGN;
 	set_module_cells(dev, FIRST_CELLS + others);
-	place = module * s->module_cells;
-	for (unsigned i = 0; i < FIRST_CELLS; i++)
-		series_set(&dev->reading.cell_V, place + i, s->half[module][i] / 1000.0);
+	memcpy(s->mV[module], s->half[module], sizeof(s->half[module]));
 	for (unsigned i = 0; i < others; i++)
-		series_set(&dev->reading.cell_V, place + FIRST_CELLS + i, u16be_at(data, 2 + 2 * i) / 1000.0);
+		s->mV[module][FIRST_CELLS + i] = u16be_at(data, 2 + 2 * i);
 	s->halves &= (uint16_t)~bit;
 	s->cells |= bit;
-	tell_voltage(dev);
+	tell_cells(dev);
 	return FRAME_ANSWER;
 }
 
-/* Modules in series carry the same current: the sum over all of them is the pack's, that many times. */
+/*
+ * Modules in series carry the same current: the sum over all of them is the pack's, that many times. (A sensor that has
+ * failed contradicts as well: this is told, and changes nothing.)
+ */
 static void compare_currents(struct device *dev)
 {
 	struct state *s = dev->state;
@@ -334,9 +346,8 @@ static void own_alarms(struct device *dev)
 {
 	const struct state *s = dev->state;
 	const struct protocol_options *o = &dev->options;
-	bool other_number = s->modules && o->strings && s->modules != o->modules_in_series * o->strings;
 
-	if (o->modules_in_series && (other_number || series_is_wrong(dev)))
+	if (modules_contradict(dev) || (o->modules_in_series && s->contradictions == CONTRADICTIONS))
 		alarm_raise_own(&dev->reading.alarms, "module_configuration", ALARM_WARNING);
 	if (o->master && s->master_states)
 		alarm_raise_own(&dev->reading.alarms, "other_master", ALARM_WARNING);
@@ -406,7 +417,7 @@ static enum verdict take_state(struct device *dev, struct bytes data, const char
 	reading_set_detail(r, "shutdown_reason", u8_at(data, 7));
 	take_alarms(r, data);
 	own_alarms(dev);
-	tell_voltage(dev);
+	tell_cells(dev);
 	return FRAME_ANSWER;
 }
 
@@ -547,10 +558,9 @@ static void forget_cells(struct device *dev, unsigned module)
 {
 	struct state *s = dev->state;
 
-	forget_places(&dev->reading.cell_V, module * cells_per_module(s), cells_per_module(s));
 	s->halves &= (uint16_t) ~(1u << module);
 	s->cells &= (uint16_t) ~(1u << module);
-	tell_voltage(dev);
+	tell_cells(dev);
 }
 
 static void ubms_forget(struct device *dev, uint16_t code, uint16_t arg)
@@ -593,9 +603,9 @@ static void ubms_forget(struct device *dev, uint16_t code, uint16_t arg)
 static bool ubms_plausible(const struct device *dev, const char **why)
 {
 	const struct state *s = dev->state;
-	const struct reading *r = &dev->reading;
 	/* They come at other times than the cells. */
-	double highest = reading_get(r, Q_CELL_MAX_V) + 0.05, lowest = reading_get(r, Q_CELL_MIN_V) - 0.05;
+	double highest = reading_get(&dev->reading, Q_CELL_MAX_V) * 1000 + 50;
+	double lowest = reading_get(&dev->reading, Q_CELL_MIN_V) * 1000 - 50;
 
 	if (s->states < ENOUGH || s->extremes < ENOUGH) {
 		*why = "state and cell extremes have not come twice, each credible";
@@ -606,7 +616,7 @@ static bool ubms_plausible(const struct device *dev, const char **why)
 		return false;
 	}
 	for (unsigned i = 0; i < s->module_cells; i++) {
-		if (r->cell_V.value[i] >= lowest && r->cell_V.value[i] <= highest)
+		if (s->mV[0][i] >= lowest && s->mV[0][i] <= highest)
 			continue;
 		*why = "the cells of the first module lie outside the extremes";
 		return false;
