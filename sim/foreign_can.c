@@ -91,6 +91,7 @@ static usec nmea2000_speak(struct device *d, struct reply *out)
 	put(out, CAN_EXTENDED | 0x0cf00400, b, 8); /* engine speed */
 	put(out, CAN_EXTENDED | 0x09f11202, b, 8); /* heading */
 	if (beat % 10 == 0) {
+		put(out, 0x305, "\0\0\0\0\0\0\0", 8);				  /* a gateway, to an inverter */
 		put(out, CAN_EXTENDED | 0x18feee00, b, 8);				  /* engine temperature */
 		put(out, CAN_EXTENDED | 0x19f21400, "\0\x35\x05\xf6\xff\x80\x72\xff", 8); /* battery status */
 		put(out, CAN_EXTENDED | 0x18eeff00, "\x2e\x1a\x67\x2d\0\x82\x32\xc0", 8); /* address claim */

@@ -588,8 +588,9 @@ void scenario_list(FILE *out)
 	for (unsigned i = 0; kind_at(i); i++) {
 		const struct kind *k = kind_at(i);
 
-		fprintf(out, "%s%s%s\t%u baud\t%s\n", k->id, strcmp(k->id, k->alias) ? " or " : "",
-			strcmp(k->id, k->alias) ? k->alias : "", (unsigned)k->baud, k->about);
+		fprintf(out, "%s%s%s\t%u %s\t%s\n", k->id, strcmp(k->id, k->alias) ? " or " : "",
+			strcmp(k->id, k->alias) ? k->alias : "", (unsigned)k->baud, k->can ? "bit/s" : "baud",
+			k->about);
 	}
 	for (unsigned i = 0; i < COMMON; i++) {
 		list_key(&common[i].key, out);

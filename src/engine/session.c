@@ -687,7 +687,9 @@ static uint32_t unheard_ms(const struct session *s)
 /* When not asking: a pack that has not been heard by then is missed. */
 static uint64_t unheard_at(const struct session *s, const struct session_pack *p)
 {
-	return (p->good_ms > s->started_ms ? p->good_ms : s->started_ms) + unheard_ms(s);
+	uint64_t heard = p->good_ms > p->whole_ms ? p->good_ms : p->whole_ms;
+
+	return (heard > s->started_ms ? heard : s->started_ms) + unheard_ms(s);
 }
 
 static void miss_unheard(struct session *s, uint64_t now_ms)
@@ -721,7 +723,10 @@ static void publish_stream(struct session *s, struct session_pack *p, uint64_t n
 {
 	bool due = now_ms >= p->next_poll || p->failures;
 
-	if (!due || !stream_complete(&p->stream, &p->dev))
+	if (!stream_complete(&p->stream, &p->dev))
+		return;
+	p->whole_ms = now_ms;
+	if (!due)
 		return;
 	stream_published(&p->stream);
 	p->cycle_start = now_ms;

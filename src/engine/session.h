@@ -30,6 +30,7 @@ struct session_pack {
 	bool optional_failed; /* in this cycle: no further optional rows */
 	bool published;	      /* in this cycle */
 	struct stream stream; /* what it said by itself */
+	uint64_t whole_ms;    /* when that last made a reading, due or not */
 	uint64_t heard;	      /* rows whose answer to another master was heard in this cycle */
 	struct {
 		uint64_t due;

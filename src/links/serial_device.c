@@ -165,6 +165,9 @@ static int refused(int error, const char *path, char *why, size_t size)
 	case ENXIO:
 		snprintf(why, size, "%s has no hardware behind it", path);
 		break;
+	case EIO:
+		snprintf(why, size, "%s gives no answer: was the adapter pulled out just now?", path);
+		return -ENXIO;
 	case EACCES:
 		say_no_permission(path, why, size);
 		break;
@@ -357,6 +360,8 @@ static int open_locked(struct serial_device *d, const char *path, const struct l
 		return refused(error, path, why, size);
 	d->ours = true;
 	error = serial_device_set_line(d, line);
+	if (error == -EIO)
+		return refused(EIO, path, why, size);
 	if (error)
 		snprintf(why, size, "%s cannot be set to %u baud %u%c%u: %s", path, line->baud, line->data_bits,
 			 line->parity, line->stop_bits, strerror(-error));

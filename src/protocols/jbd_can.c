@@ -67,7 +67,8 @@ enum {
 	TEXT_FRAMES = 4,
 	MODEL_FRAMES = LAST_MODEL - FIRST_MODEL + 1,
 	BROADCAST_FRAMES = 2, /* of model and serial number */
-	SOFTWARE_LOCK = 12,   /* bit of the protections */
+	DOUBTS = 4,
+	SOFTWARE_LOCK = 12, /* bit of the protections */
 };
 
 /* A text that comes in several frames. */
@@ -81,6 +82,7 @@ struct state {
 	bool pylontech;		/* frames of another way of telling an inverter */
 	bool installed;		/* 379 tells the capacity */
 	bool proved;		/* an answer with a good checksum has come */
+	uint8_t doubts;		/* frames that must fit before this is believed: some did not */
 	uint8_t cells, sensors; /* as 104 counts them; of a broadcast as the voltages make out */
 	struct long_text model, serial;
 };
@@ -230,6 +232,7 @@ enum {
 	FULL_PCT = 100,
 	BEST_SOH_PCT = 200, /* new cells may have more than they should */
 	KELVIN = 273,
+	LEAST_CENTIVOLTS = 800, /* of a battery, sheet 4 */
 	COLDEST_C = -60,
 	WARMEST_C = 150,
 	ALARM_PAIRS = 13,
@@ -386,6 +389,10 @@ static enum verdict take_measured(struct device *dev, struct bytes data, const c
 
 	if (!bytes_has(data, 0, 4)) {
 		*why = "no voltage and current";
+		return FRAME_BAD;
+	}
+	if (u16le_at(data, 0) < LEAST_CENTIVOLTS) {
+		*why = "the voltage can't be";
 		return FRAME_BAD;
 	}
 	table_numbers(ROWS(measured_rows), data, r);
@@ -696,6 +703,17 @@ static enum verdict take_answer(struct device *dev, uint32_t id, struct bytes da
 	return FRAME_ANSWER;
 }
 
+/* These two are the hardest to hit by chance. Noise does not often fit, and never several times in a row. */
+static void doubt(struct device *dev, uint32_t id, enum verdict verdict)
+{
+	struct state *s = dev->state;
+
+	if (verdict == FRAME_BAD)
+		s->doubts = DOUBTS;
+	else if ((id == SOC || id == EXTREMES) && s->doubts)
+		s->doubts--;
+}
+
 /* A text frame is all text; the others end in a checksum, where 0 says that there is none. */
 static enum verdict take_native(struct device *dev, const struct can_message *m, struct bytes data, const char **why)
 {
@@ -722,7 +740,12 @@ static enum verdict jbd_take(struct device *dev, const struct request *as, struc
 
 	if (!can_read(frame, &m) || row_of(m.id) != as->code || is_native(m.id) != (dev->dialect == NATIVE))
 		return FRAME_FOREIGN;
-	return is_native(m.id) ? take_native(dev, &m, data, why) : take_broadcast(dev, m.id, data, why);
+	if (is_native(m.id))
+		return take_native(dev, &m, data, why);
+	enum verdict verdict = take_broadcast(dev, m.id, data, why);
+
+	doubt(dev, m.id, verdict);
+	return verdict;
 }
 
 /* ---- what was not repeated ---- */
@@ -797,10 +820,9 @@ static void jbd_forget(struct device *dev, uint16_t code, uint16_t arg)
 
 /* ---- identification: section 4 ---- */
 
-#define CELL_LEAST_V	0.5
-#define CELL_MOST_V	5.0
-#define BATTERY_LEAST_V 8
-#define OFF_BY		0.03
+#define CELL_LEAST_V 0.5
+#define CELL_MOST_V  5.0
+#define OFF_BY	     0.03
 
 static bool native_plausible(const struct device *dev, const char **why)
 {
@@ -827,9 +849,11 @@ static bool jbd_plausible(const struct device *dev, const char **why)
 
 	if (dev->dialect == NATIVE)
 		return native_plausible(dev, why);
-	if (s->pylontech && dev->dialect != JBD)
+	if (s->doubts)
+		*why = "not everything under its identifiers is a battery's";
+	else if (s->pylontech && dev->dialect != JBD)
 		*why = "it speaks another way to its inverter";
-	else if (!reading_knows(r, Q_SOC_PCT) || !(V >= BATTERY_LEAST_V) || !(lowest >= CELL_LEAST_V))
+	else if (!reading_knows(r, Q_SOC_PCT) || !reading_knows(r, Q_VOLTAGE_V) || !(lowest >= CELL_LEAST_V))
 		*why = "it does not tell SoC, voltage, lowest and highest cell of a battery";
 	else if (reading_get(r, Q_TEMP_MIN_C) > reading_get(r, Q_TEMP_MAX_C))
 		*why = "its coldest sensor is the warmest";

@@ -572,7 +572,7 @@ static bool jk_encode(struct device *dev, uint16_t code, uint16_t arg, struct re
 	struct can_message m = {.id = CONTROL_ID, .n = CONTROL_SIZE};
 	unsigned which = arg >> 1;
 
-	if (code != CONTROL || dev->address)
+	if (code != CONTROL || dev->address || which > BALANCE)
 		return false;
 	m.data[MASK_AT] = (uint8_t)(1u << which);
 	m.data[SWITCH_AT + which] = arg & 1;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * What was recorded on a CAN bus, with protocols of the test's own:
- *	loud   speaks by itself: 1ff voltage (centivolts), 2ff SoC, 3ff temperature, forgotten after 500 ms; ff is the
- *pack shy    the same from 400 on, the second language of others asked  answers: 5ff voltage in two parts, 6ff SoC
+ *	loud   speaks by itself: 1ff voltage (centivolts), 2ff SoC, 3ff temperature, for 500 ms; ff is the pack
+ *	shy    says a voltage as 4ff, the second language of others
+ *	asked  answers: 5ff voltage in two parts, 6ff SoC; 7ff it says by itself
  */
 #include <math.h>
 #include <setjmp.h>
@@ -49,8 +50,12 @@ static enum heard overhear_shy(void *listen, struct bytes frame, struct request 
 
 static enum heard overhear_asked(void *listen, struct bytes frame, struct request *as)
 {
+	enum heard heard = overhear_from(&asked, ASKED, 3, frame, as);
+
 	(void)listen;
-	return overhear_from(&asked, ASKED, 2, frame, as);
+	if (heard == HEARD_ANSWER && as->code == TEMPERATURE)
+		as->dialect = 1;
+	return heard;
 }
 
 static enum verdict take(struct device *dev, const struct request *as, struct bytes frame, const char **why)
@@ -140,6 +145,7 @@ static const struct protocol shy = {.id = "shy",
 				    .plausible = plausible};
 static const struct protocol asked = {.id = "asked",
 				      .link = LINK_CAN,
+				      .streams = 2,
 				      .state_size = 1,
 				      .polls = asked_rows,
 				      .poll_count = 2,
@@ -425,6 +431,17 @@ static void answers_to_somebody_make_a_reading_with_their_cycle(void **state)
 	assert_int_equal(seen.readings, 2);
 }
 
+static void what_speaks_at_the_same_address_is_another_device(void **state)
+{
+	(void)state;
+	hear(0, ASKED + 0x301, 2, 9, 9);
+	hear(10, ASKED + 0x101, 2, 0, 5000 >> 8);
+	hear(11, ASKED + 0x101, 2, 1, 5000 & 255);
+	hear(12, ASKED + 0x201, 1, 70, 0);
+	assert_int_equal(seen.readings, 1);
+	assert_false(reading_knows(&seen.reading, Q_TEMP_MOS_C));
+}
+
 static void several_protocols_on_one_bus_are_all_shown(void **state)
 {
 	(void)state;
@@ -436,6 +453,22 @@ static void several_protocols_on_one_bus_are_all_shown(void **state)
 	}
 	assert_int_equal(seen.of[3], 1);
 	assert_int_equal(seen.of[4], 2);
+}
+
+static void what_was_heard_is_told_where_no_battery_is(void **state)
+{
+	char said[160];
+
+	(void)state;
+	hear(0, 0x7ff, 0, 0, 0);
+	follow_bus_flush(&bus, 1);
+	follow_bus_regret(&bus, said, sizeof(said));
+	assert_string_equal(said, "no battery is recognised in these frames");
+	hear_voltage(2, LOUD, 1, 5000);
+	follow_bus_flush(&bus, 3);
+	follow_bus_regret(&bus, said, sizeof(said));
+	assert_non_null(strstr(said, "1 frame may be loud"));
+	assert_int_equal(seen.readings, 0);
 }
 
 static void frames_cut_or_nonsense_are_dropped(void **state)
@@ -520,7 +553,9 @@ int main(void)
 		BUS_TEST(second_language_beside_the_first_is_not_shown),
 		BUS_TEST(second_language_is_given_up_when_the_first_is_heard_late),
 		BUS_TEST(answers_to_somebody_make_a_reading_with_their_cycle),
+		BUS_TEST(what_speaks_at_the_same_address_is_another_device),
 		BUS_TEST(several_protocols_on_one_bus_are_all_shown),
+		BUS_TEST(what_was_heard_is_told_where_no_battery_is),
 		BUS_TEST(frames_cut_or_nonsense_are_dropped),
 		cmocka_unit_test(capture_needs_no_whole_cycle),
 		cmocka_unit_test(capture_without_answer_is_one),

@@ -822,12 +822,12 @@ static void what_cannot_be_a_battery_is_never_a_board(void **unused)
 	static const struct {
 		const char *status, *extremes;
 	} pairs[] = {
-		{STATUS, "4F6#570D10480D010000"},   /* of different addresses */
-		{"2F4#31009D1050000000", EXTREMES}, /* 4.9 V */
-		{"2F4#DD059D1050000000", EXTREMES}, /* 150.1 V */
-		{"2F4#2002FFFF50000000", EXTREMES}, /* 6153.5 A */
-		{"2F4#2002B93650000000", EXTREMES}, /* 1000.9 A */
-		{"2F4#20029D10FF000000", EXTREMES}, /* 255 % */
+		{STATUS, "4F6#570D10480D010000"},		  /* of different addresses */
+		{"2F4#31009D1050000000", "4F4#2413012413010000"}, /* 4.9 V */
+		{"2F4#DD059D1050000000", "4F4#5412015412020000"}, /* 150.1 V */
+		{"2F4#2002FFFF50000000", EXTREMES},		  /* 6153.5 A */
+		{"2F4#2002B93650000000", EXTREMES},		  /* 1000.9 A */
+		{"2F4#20029D10FF000000", EXTREMES},		  /* 255 % */
 		{"2F4#0000000000000000", "4F4#0000000000000000"},
 		{"2F4#FFFFFFFFFFFFFFFF", "4F4#FFFFFFFFFFFFFFFF"},
 		{STATUS, "4F4#480D10570D010000"}, /* highest below lowest */
@@ -1049,13 +1049,18 @@ static void nothing_is_sent_to_one_of_several_boards(void **unused)
 {
 	struct device dev = v2_board();
 	struct bench bench = {.switches = 3, .tells_at = 1};
+	struct command_outcome o;
 
 	(void)unused;
 	dev.packs = 2;
-	assert_int_equal(command(&dev, COMMAND_CHARGE, 0, &bench).result, COMMAND_REFUSED);
+	o = command(&dev, COMMAND_CHARGE, 0, &bench);
+	assert_int_equal(o.result, COMMAND_REFUSED);
+	assert_string_equal(o.say, "how one of several boards on a bus is told is not known");
 	dev.packs = 1;
 	dev.address = 1;
-	assert_int_equal(command(&dev, COMMAND_CHARGE, 0, &bench).result, COMMAND_REFUSED);
+	o = command(&dev, COMMAND_CHARGE, 0, &bench);
+	assert_int_equal(o.result, COMMAND_REFUSED);
+	assert_string_equal(o.say, "how one of several boards on a bus is told is not known");
 	assert_int_equal(bench.sent, 0);
 	device_free(&dev);
 }
