@@ -793,9 +793,9 @@ static const struct option options[] = {
 		OPTION("UBMS_CAN_MASTER", BOOL, ubms_can_master, "False"),
 		.used = USED_PROTOCOLS,
 		.global = true,
-		.help = "Valence U-BMS: bmscope is the master that keeps the contactor closed: it asks for drive mode as soon "
-			"as it has found the battery, also after the bus was down. There must be no other master; 20 s "
-			"after bmscope has ended the contactor opens.",
+		.help = "Valence U-BMS: bmscope is the master that keeps the contactor closed. It keeps the battery in drive "
+			"mode, and asks for it 10 s after it has found it in another one. There must be no other master; "
+			"20 s after bmscope has ended the contactor opens.",
 	},
 
 	/* ---- MQTT ---- */

@@ -44,8 +44,9 @@ enum {
 	MANY_MODULES = 64, /* more than any of them has */
 	ENOUGH = 2,
 	CONTRADICTIONS = 3,
-	COMPARED_A = 20,   /* from this current on, those of modules tell how many are in series */
-	MASTER_STATES = 36 /* state frames in 20 s, after which a silent master counts for nothing */
+	COMPARED_A = 20,    /* from this current on, those of modules tell how many are in series */
+	MASTER_STATES = 36, /* state frames in 20 s, after which a silent master counts for nothing */
+	SETTLE_STATES = 18, /* in 10 s: a command may come before it is told to drive */
 };
 
 enum mode { STANDBY, CHARGING, DRIVE, NO_MODE };
@@ -58,6 +59,7 @@ struct state {
 	uint8_t modules;	/* that it hears; 0: not all that it should */
 	uint8_t contradictions; /* how often in a row currents have contradicted modules_in_series */
 	uint8_t master_states;	/* state frames until another master is forgotten; 0: there is none */
+	uint8_t settled;	/* state frames heard, up to SETTLE_STATES */
 	bool commanded;
 	uint8_t wanted_mode;	/* what the master tells it, once commanded */
 	uint16_t halves, cells; /* bit per module: its first frame is here; it has told its cells */
@@ -407,6 +409,7 @@ static enum verdict take_state(struct device *dev, struct bytes data, const char
 	}
 	if (s->master_states && !--s->master_states)
 		reading_set_detail(r, "master_mode", NAN);
+	s->settled += s->settled < SETTLE_STATES;
 	s->modules = (uint8_t)(all ? modules : 0);
 	take_mode(dev, u8_at(data, 1));
 	take_soc(dev, soc);
@@ -626,7 +629,7 @@ static bool ubms_plausible(const struct device *dev, const char **why)
 
 /* ---- the master: section 7 ---- */
 
-/* What it is told now: the mode that is wanted, drive until somebody has said; between charge and drive standby. */
+/* What it is told now: the mode that is wanted, drive until a command says; between charge and drive standby. */
 static uint8_t told_mode(const struct state *s)
 {
 	uint8_t wanted = s->commanded ? s->wanted_mode : (uint8_t)DRIVE;
@@ -641,6 +644,9 @@ static bool ubms_encode(struct device *dev, uint16_t code, uint16_t arg, struct 
 	struct state *s = dev->state;
 
 	if (code != MASTER || arg > DRIVE + 1 || !dev->options.master || s->master_states)
+		return false;
+	/* Nobody's command must come after the contactor has closed by itself; what is in drive is kept there. */
+	if (!arg && !s->commanded && s->mode != DRIVE && s->settled < SETTLE_STATES)
 		return false;
 	if (arg) {
 		s->commanded = true;

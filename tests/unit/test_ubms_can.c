@@ -961,14 +961,46 @@ static void who_only_looks_sends_nothing(void **unused)
 	device_free(&dev);
 }
 
+/* After 10 s. */
+static void settle(struct device *dev, const char *state)
+{
+	for (unsigned i = 0; i < 17; i++)
+		TOLD(dev, state);
+}
+
+static void the_contactor_is_closed_late_enough_for_a_command_to_come_first(void **unused)
+{
+	struct device dev = mastered(IN_STANDBY);
+
+	(void)unused;
+	for (unsigned i = 0; i < 17; i++) {
+		assert_string_equal(keep_alive(&dev), "nothing");
+		TOLD(&dev, IN_STANDBY);
+	}
+	assert_string_equal(keep_alive(&dev), "440#00020000");
+	device_free(&dev);
+}
+
+static void what_is_in_drive_is_kept_there_at_once(void **unused)
+{
+	struct device dev = mastered(IN_DRIVE);
+
+	(void)unused;
+	assert_string_equal(keep_alive(&dev), "440#00020000");
+	device_free(&dev);
+}
+
 static void the_master_keeps_it_in_drive(void **unused)
 {
 	struct device dev = mastered(IN_STANDBY);
 
 	(void)unused;
+	settle(&dev, IN_STANDBY);
 	assert_int_equal(ubms()->keep_alive_ms, 1000);
 	assert_string_equal(keep_alive(&dev), "440#00020000");
 	TOLD(&dev, IN_DRIVE);
+	assert_string_equal(keep_alive(&dev), "440#00020000");
+	TOLD(&dev, IN_STANDBY); /* by itself */
 	assert_string_equal(keep_alive(&dev), "440#00020000");
 	device_free(&dev);
 }
@@ -978,6 +1010,7 @@ static void between_charge_and_drive_it_stands_by(void **unused)
 	struct device dev = mastered(IN_CHARGE);
 
 	(void)unused;
+	settle(&dev, IN_CHARGE);
 	assert_string_equal(keep_alive(&dev), "440#00000000");
 	TOLD(&dev, IN_STANDBY);
 	assert_string_equal(keep_alive(&dev), "440#00020000");
@@ -1092,6 +1125,20 @@ static void off_is_standby_and_the_keep_alive_goes_on_with_it(void **unused)
 	}
 }
 
+static void off_in_standby_never_closes_the_contactor(void **unused)
+{
+	struct device dev = mastered(IN_STANDBY);
+	struct act a;
+
+	(void)unused;
+	assert_string_equal(keep_alive(&dev), "nothing");
+	a = give(&dev, COMMAND_DISCHARGE, false, IN_STANDBY, IN_DRIVE);
+	OUTCOME(a, COMMAND_DONE, "standby");
+	settle(&dev, IN_STANDBY);
+	assert_string_equal(keep_alive(&dev), "440#00000000");
+	device_free(&dev);
+}
+
 static void what_does_not_follow_is_not_confirmed(void **unused)
 {
 	struct device dev = mastered(IN_DRIVE);
@@ -1188,12 +1235,15 @@ int main(void)
 		cmocka_unit_test(a_battery_that_speaks_to_an_inverter_is_not_found),
 		cmocka_unit_test(random_data_is_not_found),
 		cmocka_unit_test(who_only_looks_sends_nothing),
+		cmocka_unit_test(the_contactor_is_closed_late_enough_for_a_command_to_come_first),
+		cmocka_unit_test(what_is_in_drive_is_kept_there_at_once),
 		cmocka_unit_test(the_master_keeps_it_in_drive),
 		cmocka_unit_test(between_charge_and_drive_it_stands_by),
 		cmocka_unit_test(where_another_master_speaks_this_one_is_silent_until_that_one_is_gone),
 		cmocka_unit_test(another_master_is_no_alarm_to_who_only_looks),
 		cmocka_unit_test(a_recorded_keep_alive_is_recognised),
 		cmocka_unit_test(off_is_standby_and_the_keep_alive_goes_on_with_it),
+		cmocka_unit_test(off_in_standby_never_closes_the_contactor),
 		cmocka_unit_test(what_does_not_follow_is_not_confirmed),
 		cmocka_unit_test(what_was_said_before_confirms_nothing),
 		cmocka_unit_test(on_leads_from_charge_to_drive_through_standby),
