@@ -482,7 +482,7 @@ void port_devices_changed(struct port *port)
 		if (strcmp(list[i].usb_serial, port->usb_serial) != 0 || port_named(port->engine, list[i].path))
 			continue;
 		engine_log(port->engine, LOG_INFO, "%s: this adapter is now %s", port->name, list[i].path);
-		snprintf(port->path, sizeof(port->path), "%s", list[i].path);
+		snprintf(port->path, sizeof(port->path), "%.*s", (int)sizeof(port->path) - 1, list[i].path);
 	}
 	port_open(port);
 }

@@ -408,7 +408,7 @@ static void a_master_sends_every_second_and_yields_to_another(void **unused)
 
 /* ---- noise ---- */
 
-enum { NOISE_FRAMES = 1000000, FRAMES_PER_MS = 4 /* more than a bus of 500 kbit/s carries */ };
+enum { NOISE_FRAMES = 200000, FRAMES_PER_MS = 4 /* more than a bus of 500 kbit/s carries */ };
 
 static uint32_t next_random(uint64_t *state)
 {
