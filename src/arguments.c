@@ -334,8 +334,7 @@ static bool looks_like_port(const char *word)
 	char path[256];
 
 	snprintf(path, sizeof(path), "/dev/%s", word);
-	return strpbrk(word, "/:") || !access(path, F_OK) || !strncmp(word, "tty", 3) || !strncmp(word, "can", 3) ||
-	       if_nametoindex(word);
+	return strpbrk(word, "/:") || !access(path, F_OK) || !strncmp(word, "tty", 3) || !strncmp(word, "can", 3);
 }
 
 static int take_words(struct arguments *a, int n, char **word)
