@@ -3,6 +3,7 @@
 
 #include <getopt.h>
 #include <math.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,7 +335,8 @@ static bool looks_like_port(const char *word)
 	char path[256];
 
 	snprintf(path, sizeof(path), "/dev/%s", word);
-	return strpbrk(word, "/:") || !access(path, F_OK) || !strncmp(word, "tty", 3) || !strncmp(word, "can", 3);
+	return strpbrk(word, "/:") || !access(path, F_OK) || !strncmp(word, "tty", 3) || !strncmp(word, "can", 3) ||
+	       if_nametoindex(word);
 }
 
 static int take_words(struct arguments *a, int n, char **word)

@@ -131,7 +131,7 @@ static int run_face(struct run *r)
 	case FACE_READ:
 		return read_run(&r->loop, r->engine, &o);
 	case FACE_SHELL:
-		return shell_run(&r->loop, r->engine);
+		return shell_run(&r->loop, r->engine, a->experimental);
 	default: {
 		struct daemon_options d = {
 			.bus = a->bus,

@@ -85,9 +85,11 @@ int run_start(struct run *r, struct arguments *a)
 		.address_count = a->address_count,
 		.poll_s = a->poll_s,
 		.read_only = a->read_only,
-		.experimental = a->experimental,
 		.can_up = a->can_up,
 		.state_dir = a->state_dir,
+		/* Looking once must not close a contactor. */
+		.may_master = a->face == FACE_DAEMON || a->face == FACE_SCREEN || a->face == FACE_SHELL ||
+			      a->face == FACE_SET,
 		.keep_state = a->face == FACE_DAEMON || a->face == FACE_SCREEN || a->face == FACE_SHELL,
 	};
 	if (uv_loop_init(&r->loop)) {

@@ -30,6 +30,7 @@ struct shell {
 	/* waiting for the end of a command, or for a yes */
 	bool running, waiting, asking;
 	unsigned asked_pack;
+	bool experimental; /* commands that were never proven may be asked for */
 	struct command asked;
 };
 
@@ -153,6 +154,7 @@ static bool do_set(struct shell *s, char **word)
 	pack = choose_pack(s, word[3]);
 	if (!pack)
 		return false;
+	s->asked.experimental = s->experimental;
 	if (!engine_can(s->engine, pack->id, &s->asked, &against)) {
 		printf("refused: %s\n", against);
 		return false;
@@ -405,9 +407,9 @@ static void on_clock(uv_timer_t *clock)
 		read_plain(s);
 }
 
-int shell_run(uv_loop_t *loop, struct engine *e)
+int shell_run(uv_loop_t *loop, struct engine *e, bool experimental)
 {
-	struct shell s = {.loop = loop, .engine = e, .terminal = isatty(STDIN_FILENO)};
+	struct shell s = {.loop = loop, .engine = e, .experimental = experimental, .terminal = isatty(STDIN_FILENO)};
 
 	shell = &s;
 	uv_timer_init(loop, &s.clock);

@@ -8,6 +8,6 @@
 #include "engine/engine.h"
 
 /* Reads commands from standard input until it ends or says quit. 0; 1 when a command of a script failed. */
-int shell_run(uv_loop_t *loop, struct engine *e);
+int shell_run(uv_loop_t *loop, struct engine *e, bool experimental);
 
 #endif

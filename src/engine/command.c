@@ -27,7 +27,7 @@ static const char *against(const struct engine *e, const struct pack *p, const s
 		return e->options.read_only ? "bmscope runs with --read-only" : NULL;
 	if (!(protocol->commands >> c->kind & 1))
 		return "this BMS has no such command on this link";
-	if ((protocol->experimental >> c->kind & 1) && !c->experimental && !e->options.experimental)
+	if ((protocol->experimental >> c->kind & 1) && !c->experimental)
 		return "never proven on hardware: only with --experimental";
 	if (e->options.read_only)
 		return "bmscope runs with --read-only";

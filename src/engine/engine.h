@@ -28,7 +28,7 @@ struct engine_options {
 	unsigned address_count;
 	double poll_s;        /* NAN: the configuration's, else the protocol's */
 	bool read_only;       /* every command is refused */
-	bool experimental;    /* commands that a sheet calls unproven are allowed */
+	bool may_master;      /* where a battery wants a master (UBMS_CAN_MASTER), this face may be it */
 	bool can_up;          /* CAN interfaces may be brought up, and their bit rate tried out */
 	const char *state_dir; /* journal and state; NULL = the usual place */
 	bool keep_state;       /* limits survive a restart: for faces that stay */

@@ -582,7 +582,7 @@ void port_fill_view(const struct port *port, struct port_view *v)
 		const struct talk *t = &port->talk[i];
 
 		if (t->session) {
-			v->packs += session_packs(t->session);
+			v->packs += session_wanted(t->session);
 			v->listening = v->listening || t->listening;
 			v->searching = v->searching || session_searching(t->session, now_of(port));
 		} else if (port->talk_count > 1) {

@@ -92,6 +92,15 @@ static bool other_master(const struct session *s)
 
 /* ---- packs ---- */
 
+/* Nobody can keep a pack from speaking; commands must know of it all the same. */
+static bool unwanted(const struct session *s, uint8_t address)
+{
+	for (unsigned i = 0; i < s->address_count; i++)
+		if (s->addresses[i] == address)
+			return false;
+	return s->streams && s->address_count && s->protocol->last_address;
+}
+
 static struct session_pack *add_pack(struct session *s, struct device dev, uint64_t now_ms)
 {
 	if (s->pack_count == SESSION_MAX_PACKS) {
@@ -113,7 +122,9 @@ static struct session_pack *add_pack(struct session *s, struct device dev, uint6
 		stream_start(&p->stream, s->protocol, now_ms);
 		stream_published(&p->stream);
 	}
-	s->io.found(s->io.ctx, p, now_ms);
+	p->unwanted = unwanted(s, p->dev.address);
+	if (!p->unwanted)
+		s->io.found(s->io.ctx, p, now_ms);
 	return p;
 }
 
@@ -147,7 +158,8 @@ static void note_good(struct session *s, struct session_pack *p, uint64_t now_ms
 	p->error[0] = 0;
 	p->good_ms = now_ms;
 	p->poll_ms = now_ms - p->cycle_start;
-	s->io.reading(s->io.ctx, p, now_ms);
+	if (!p->unwanted)
+		s->io.reading(s->io.ctx, p, now_ms);
 }
 
 static void note_missed(struct session *s, struct session_pack *p, const char *error, uint64_t now_ms)
@@ -161,7 +173,8 @@ static void note_missed(struct session *s, struct session_pack *p, const char *e
 	}
 	if (p->lost)
 		p->next_poll = now_ms + LOST_RETRY_MS;
-	s->io.missed(s->io.ctx, p, now_ms);
+	if (!p->unwanted)
+		s->io.missed(s->io.ctx, p, now_ms);
 }
 
 static int earliest_poll(const struct session *s)
@@ -974,6 +987,15 @@ void session_start(struct session *s, uint64_t now_ms)
 unsigned session_packs(const struct session *s)
 {
 	return s->pack_count;
+}
+
+unsigned session_wanted(const struct session *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->pack_count; i++)
+		n += !s->pack[i]->unwanted;
+	return n;
 }
 
 struct session_pack *session_pack(struct session *s, unsigned i)

@@ -16,6 +16,7 @@
 struct session_pack {
 	struct device dev;
 	unsigned index;	   /* stable while the session lives */
+	bool unwanted;	   /* it speaks by itself, but at none of the addresses that were asked for: known, never told of */
 	bool identified;   /* every row that is asked once has been answered or given up */
 	bool lost;	   /* several polls failed in a row */
 	unsigned failures; /* polls failed since the last good one */
@@ -70,6 +71,8 @@ void session_tick(struct session *s, uint64_t now_ms);
 uint64_t session_deadline(const struct session *s);
 
 unsigned session_packs(const struct session *s);
+/* Those of them that were asked for. */
+unsigned session_wanted(const struct session *s);
 struct session_pack *session_pack(struct session *s, unsigned i);
 bool session_listening(const struct session *s);
 /* Its packs speak by themselves. */

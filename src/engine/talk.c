@@ -114,7 +114,7 @@ struct protocol_options options_of(const struct engine *e)
 		.battery_capacity_Ah = c->battery_capacity,
 		.modules_in_series = (uint8_t)c->ubms_can_module_series,
 		.strings = (uint8_t)c->ubms_can_module_parallel,
-		.master = c->ubms_can_master && !e->options.read_only,
+		.master = c->ubms_can_master && e->options.may_master && !e->options.read_only,
 	};
 }
 

@@ -951,10 +951,8 @@ static const struct poll polls[] = {
 	{LAST_MODEL, 0, ONCE, false, answers},
 };
 
-/* Some batteries fall silent when no inverter lives: the second makes them speak, twice while it waits. */
 static const struct probe probes[] = {
 	{.code = BASIC, .dialect = NATIVE, .window_ms = 200, .only_when_silent = true},
-	{.code = ALIVE, .dialect = VICTRON, .pass = 1, .window_ms = 2300, .only_when_silent = true},
 };
 
 #define QUANTITY(q) (UINT64_C(1) << Q_##q)

@@ -40,7 +40,8 @@ enum {
 	SENSOR_PLACES = 5,
 	MOS_SENSOR = 2, /* counted from 0 */
 	NO_SENSOR = 0xff,
-	ENOUGH = 2, /* frames of a kind that make a board credible */
+	SURE_ROUNDS = 30, /* 3 s: then a board without extended frames is a V1, sheet 4 */
+	ENOUGH = 2,	  /* frames of a kind that make a board credible */
 	CONTROL_SIZE = 8,
 };
 
@@ -69,6 +70,7 @@ static const struct kind_of_frame {
 struct state {
 	uint8_t statuses, extremes; /* credible frames in a row, up to ENOUGH */
 	uint8_t cell_frames;	    /* bit per frame of four cells that this board sends */
+	uint8_t rounds;		    /* frames of extremes, ten a second: the clock of identification */
 	bool cells_repeat;	    /* one of them has come again: it has sent all that it has */
 	uint8_t switch_frames;	    /* how many have come; it wraps */
 	uint32_t levels;	    /* of 7F4: two bits each */
@@ -290,6 +292,7 @@ static void take_extremes(struct device *dev, struct bytes data)
 
 	table_numbers(ROWS(extreme_rows), data, r);
 	count(&s->extremes, credible_extremes(r));
+	s->rounds += s->rounds < SURE_ROUNDS;
 	forget_number_0(r, Q_CELL_MAX_NO);
 	forget_number_0(r, Q_CELL_MIN_NO);
 	if (dev->dialect == V1 && !reading_knows(r, Q_CELL_COUNT))
@@ -555,6 +558,8 @@ static bool jk_plausible(const struct device *dev, const char **why)
 
 	if (s->statuses < ENOUGH || s->extremes < ENOUGH)
 		*why = "status and cell extremes have not come twice, each credible";
+	else if (!s->cells_repeat && s->rounds < SURE_ROUNDS)
+		*why = "it may still have more to tell";
 	else if (!cells_fit(s->rough_V, reading_get(r, Q_CELL_MIN_V), reading_get(r, Q_CELL_MAX_V)))
 		*why = "the cells do not make up the voltage";
 	else
@@ -714,7 +719,7 @@ const struct protocol jk_can_protocol = {
 	.link = LINK_CAN,
 	.lines = lines,
 	.hears = hears,
-	.timing = {.first_ms = 50, .gap_ms = 10, .tries = 1, .poll_ms = 500, .listen_ms = 2500, .unheard_ms = 2000},
+	.timing = {.first_ms = 50, .gap_ms = 10, .tries = 1, .poll_ms = 500, .listen_ms = 4000, .unheard_ms = 2000},
 	.quantities = QUANTITY(VOLTAGE_V) | QUANTITY(CURRENT_A) | QUANTITY(SOC_PCT) | QUANTITY(SOH_PCT) |
 		      QUANTITY(CAPACITY_FULL_AH) | QUANTITY(CAPACITY_REMAINING_AH) | QUANTITY(CYCLES) |
 		      QUANTITY(TOTAL_CHARGE_AH) | QUANTITY(UPTIME_S) | QUANTITY(CELL_COUNT) | QUANTITY(CELL_MIN_V) |

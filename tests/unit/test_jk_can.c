@@ -757,51 +757,60 @@ static void stop(struct listener *l)
 	listen_free(&l->listen);
 }
 
-static void status_and_extremes_twice_make_a_board(void **unused)
+/* How often both are told until there is a board; 0: never. */
+static unsigned rounds_until_found(struct listener *l, const char *status, const char *extremes)
+{
+	for (unsigned round = 1; round <= 100; round++)
+		if (listens(l, status) || listens(l, extremes))
+			return round;
+	return 0;
+}
+
+static void three_seconds_of_status_and_extremes_make_a_v1(void **unused)
 {
 	struct listener l = listening();
 
 	(void)unused;
-	assert_false(listens(&l, STATUS));
-	assert_false(listens(&l, STATUS));
-	assert_false(listens(&l, EXTREMES));
-	assert_false(listens(&l, STATUS));
-	assert_true(listens(&l, EXTREMES));
+	assert_int_equal(rounds_until_found(&l, STATUS, EXTREMES), 30);
 	assert_int_equal(l.found.address, 0);
 	assert_int_equal(l.found.dialect, V1);
 	stop(&l);
 }
 
-static void an_extended_frame_makes_it_v2(void **unused)
+static void a_v2_is_found_with_all_its_cells(void **unused)
 {
-	static const char *const rounds[] = {STATUS, EXTREMES, "18F528F4#13", STATUS};
+	static const char *const second[] = {STATUS, EXTREMES, "18F528F4#13", "18E028F4#480D490D4A0D4B0D",
+					     "18E128F4#4C0D4D0D4E0D4F0D", "18E228F4#500D510D520D530D",
+					     "18E328F4#540D550D560D570D"};
 	struct listener l = listening();
+	unsigned frames = 0;
 
 	(void)unused;
-	for (size_t i = 0; i < sizeof(rounds) / sizeof(rounds[0]); i++)
-		assert_false(listens(&l, rounds[i]));
-	assert_true(listens(&l, EXTREMES));
+	while (frames < 35 && !listens(&l, second[frames % 7]))
+		frames++;
+	assert_in_range(frames, 8, 28); /* not before one of the cells has come again */
 	assert_int_equal(l.found.dialect, V2);
+	assert_int_equal(l.found.reading.cell_V.count, 16);
 	assert_true(isnan(reading_detail(&l.found.reading, "discharge_time_h"))); /* of V1 only */
 	stop(&l);
 }
 
 static void boards_that_mix_are_told_apart(void **unused)
 {
-	static const char *const mixed[] = {STATUS, "2F6#8500A00F64000000", EXTREMES, "4F6#000D01000D040000",
-					    STATUS, "2F6#8500A00F64000000"};
+	static const char *const mixed[] = {STATUS, "2F6#8500A00F64000000", EXTREMES, "4F6#000D01000D040000"};
 	struct listener l = listening();
+	bool found[3] = {false};
 
 	(void)unused;
-	for (size_t i = 0; i < sizeof(mixed) / sizeof(mixed[0]); i++)
-		assert_false(listens(&l, mixed[i]));
-	assert_true(listens(&l, "4F6#000D01000D040000"));
-	assert_int_equal(l.found.address, 2);
-	assert_number(&l.found, Q_VOLTAGE_V, 13.3);
-	device_free(&l.found);
-	assert_true(listens(&l, EXTREMES));
-	assert_int_equal(l.found.address, 0);
-	assert_number(&l.found, Q_VOLTAGE_V, 54.4);
+	for (unsigned i = 0; i < 4 * 40; i++) {
+		if (!listens(&l, mixed[i % 4]))
+			continue;
+		found[l.found.address] = true;
+		assert_number(&l.found, Q_VOLTAGE_V, l.found.address ? 13.3 : 54.4);
+		device_free(&l.found);
+	}
+	assert_true(found[0] && found[2]);
+	l.found = (struct device){.state = NULL};
 	stop(&l);
 }
 
@@ -850,10 +859,7 @@ static void batteries_with_one_bad_cell_are_boards(void **unused)
 
 	(void)unused;
 	/* 15 cells of 3.35 V and one of 2.5 V */
-	assert_false(listens(&l, "2F4#0F02A00F32000000"));
-	assert_false(listens(&l, "4F4#160D01C409080000"));
-	assert_false(listens(&l, "2F4#0F02A00F32000000"));
-	assert_true(listens(&l, "4F4#160D01C409080000"));
+	assert_int_equal(rounds_until_found(&l, "2F4#0F02A00F32000000", "4F4#160D01C409080000"), 30);
 	stop(&l);
 }
 
@@ -862,14 +868,13 @@ static void one_bad_frame_makes_it_begin_anew(void **unused)
 	struct listener l = listening();
 
 	(void)unused;
-	assert_false(listens(&l, STATUS));
-	assert_false(listens(&l, EXTREMES));
-	assert_false(listens(&l, "2F4#31009D1050000000"));
-	assert_false(listens(&l, EXTREMES));
-	assert_false(listens(&l, STATUS));
-	assert_false(listens(&l, EXTREMES));
-	assert_false(listens(&l, STATUS));
-	assert_true(listens(&l, EXTREMES));
+	for (unsigned i = 0; i < 40; i++) { /* every second status is bad */
+		assert_false(listens(&l, STATUS));
+		assert_false(listens(&l, EXTREMES));
+		assert_false(listens(&l, "2F4#31009D1050000000"));
+		assert_false(listens(&l, EXTREMES));
+	}
+	assert_int_equal(rounds_until_found(&l, STATUS, EXTREMES), 2);
 	stop(&l);
 }
 
@@ -1138,8 +1143,8 @@ int main(void)
 		cmocka_unit_test(levels_that_are_not_repeated_are_over),
 		cmocka_unit_test(faults_that_are_not_repeated_are_unknown),
 		cmocka_unit_test(all_that_ages_is_forgotten_and_nothing_else),
-		cmocka_unit_test(status_and_extremes_twice_make_a_board),
-		cmocka_unit_test(an_extended_frame_makes_it_v2),
+		cmocka_unit_test(three_seconds_of_status_and_extremes_make_a_v1),
+		cmocka_unit_test(a_v2_is_found_with_all_its_cells),
 		cmocka_unit_test(boards_that_mix_are_told_apart),
 		cmocka_unit_test(what_cannot_be_a_battery_is_never_a_board),
 		cmocka_unit_test(batteries_with_one_bad_cell_are_boards),

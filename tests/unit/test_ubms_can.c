@@ -562,7 +562,7 @@ static void told_of(struct device *dev, unsigned modules)
 {
 	char text[CAN_TEXT_SIZE];
 
-	snprintf(text, sizeof(text), "0C0#350A000000%02X0000", modules);
+	snprintf(text, sizeof(text), "0C0#350A000000%02X0000", modules & 0xff);
 	TOLD(dev, text);
 }
 
