@@ -25,6 +25,8 @@ static struct {
 	unsigned readings_of[SESSION_MAX_PACKS];
 	uint64_t missed_ms, reading_ms; /* when it was last so */
 	char last_sent[CAN_TEXT_SIZE];
+	unsigned commands;
+	struct command_outcome outcome;
 	struct reading reading;
 	double lowest_V[SESSION_MAX_PACKS], highest_V[SESSION_MAX_PACKS];
 } bus;
@@ -75,8 +77,9 @@ static void on_command(void *ctx, struct session_pack *p, const struct command *
 	(void)ctx;
 	(void)p;
 	(void)c;
-	(void)o;
 	(void)now;
+	bus.commands++;
+	bus.outcome = *o;
 }
 
 static struct bytes frame_of(const char *text, uint8_t b[CAN_BYTES])
@@ -132,18 +135,26 @@ static struct device detected(const struct protocol *p, const char *const *frame
 	return found;
 }
 
-static void start(const char *protocol, const char *const *frames, const struct protocol_options *options,
-		  uint32_t poll_ms)
+/* Only the pack at this address is asked for; NULL: all of them. */
+static void start_at(const char *protocol, const char *const *frames, const struct protocol_options *options,
+		     uint32_t poll_ms, const uint8_t *address)
 {
 	const struct protocol *p = protocol_by_id(protocol);
 	struct session_io io = {on_send, on_found, on_reading, on_missed, on_command, NULL};
 
 	memset(&bus, 0, sizeof(bus));
 	bus.now_ms = 1000;
-	bus.session = session_new(detected(p, frames, options), &p->lines[0], false, poll_ms, NULL, 0, io, &bus.stats);
+	bus.session = session_new(detected(p, frames, options), &p->lines[0], false, poll_ms, address, address != NULL,
+				  io, &bus.stats);
 	assert_non_null(bus.session);
 	session_start(bus.session, bus.now_ms);
 	assert_true(session_streams(bus.session));
+}
+
+static void start(const char *protocol, const char *const *frames, const struct protocol_options *options,
+		  uint32_t poll_ms)
+{
+	start_at(protocol, frames, options, poll_ms, NULL);
 }
 
 #define FRAMES(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -258,6 +269,31 @@ static void nothing_of_what_was_said_before_a_silence_is_shown_after_it(void **u
 	pass(60000);
 	jk_speaks(3, true);
 	assert_false(reading_knows(&bus.reading, Q_SOH_PCT));
+	session_free(bus.session);
+}
+
+static void a_pack_at_another_address_is_not_told_of_but_speaks_against_commands(void **unused)
+{
+	static const uint8_t address = 0;
+	const struct command off = {.kind = COMMAND_CHARGE, .value = 0, .experimental = true};
+	const struct wall_time now = {2026, 5, 1, 12, 0, 0};
+
+	(void)unused;
+	start_at("jk-can", FRAMES(JK_STATUS, JK_EXTREMES, JK_CELLS_1, JK_CELLS_2), NULL, 1000, &address);
+	for (unsigned i = 0; i < 40; i++) {
+		jk_speaks(1, true);
+		carry("2F6#8500A00F64000000");
+		carry("4F6#000D01000D040000");
+	}
+	assert_int_equal(session_packs(bus.session), 2);
+	assert_int_equal(session_wanted(bus.session), 1);
+	assert_int_equal(bus.founds, 1);
+	assert_int_equal(bus.readings_of[1], 0);
+	assert_int_equal(session_command(bus.session, 0, &off, &now), 0);
+	jk_speaks(1, true);
+	assert_int_equal(bus.commands, 1);
+	assert_int_equal(bus.outcome.result, COMMAND_REFUSED);
+	assert_int_equal(bus.sent, 0);
 	session_free(bus.session);
 }
 
@@ -520,6 +556,7 @@ int main(void)
 		cmocka_unit_test(a_pack_that_falls_silent_is_missed_in_its_time_and_comes_back),
 		cmocka_unit_test(nothing_of_what_was_said_before_a_silence_is_shown_after_it),
 		cmocka_unit_test(packs_that_speak_at_once_do_not_mix),
+		cmocka_unit_test(a_pack_at_another_address_is_not_told_of_but_speaks_against_commands),
 		cmocka_unit_test(a_battery_that_no_longer_asks_for_a_current_gets_none),
 		cmocka_unit_test(the_life_sign_pauses_while_an_inverter_gives_its_own),
 		cmocka_unit_test(only_a_master_sends),

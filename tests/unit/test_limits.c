@@ -1071,6 +1071,21 @@ static double some(double lo, double hi)
 	}
 }
 
+static void strings_side_by_side_are_not_cells_in_series(void **unused)
+{
+	struct reading r = {0};
+	struct limits_input in;
+
+	(void)unused;
+	for (unsigned i = 0; i < 8; i++)
+		series_set(&r.cell_V, i, 3.3);
+	limits_input_from_reading(&in, &r, false);
+	assert_int_equal(in.cells, 8);
+	reading_set(&r, Q_CELL_COUNT, 4);
+	limits_input_from_reading(&in, &r, false);
+	assert_int_equal(in.cells, 4);
+}
+
 static void scramble(struct limits_input *in)
 {
 	in->ok = next_random() % 8 != 0;
@@ -1374,6 +1389,7 @@ int main(void)
 		cmocka_unit_test(a_step_is_never_above_the_maximum_and_cautious_where_that_is_the_rule),
 		cmocka_unit_test(a_second_poll_in_the_same_instant_changes_nothing),
 		cmocka_unit_test(a_late_poll_counts_the_whole_time),
+		cmocka_unit_test(strings_side_by_side_are_not_cells_in_series),
 		cmocka_unit_test(a_clock_that_stands_or_runs_backward_adds_no_time),
 	};
 
