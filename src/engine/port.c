@@ -36,19 +36,25 @@ static const struct port_kind {
 	struct link *(*open)(uv_loop_t *loop, const char *name, const struct line *line, struct link_events events,
 			     int *error, char *why, size_t size);
 	bool chosen_only; /* a question may do harm: asked only in a protocol that the user has named */
+	bool paths;	  /* every path is one, "./port" too */
 } port_kinds[] = {
-	{SPI_DEVICE, LINK_SPI, spi_open, true},
-	{SPI_SIMULATED, LINK_SPI, spi_open, true},
-	{CAN_PREFIX, LINK_CAN, can_open, false},
-	{"/", LINK_SERIAL, serial_open, false},
-	{"", LINK_CAN, can_open, false},
+	{SPI_DEVICE, LINK_SPI, spi_open, true, false},
+	{SPI_SIMULATED, LINK_SPI, spi_open, true, false},
+	{CAN_PREFIX, LINK_CAN, can_open, false, false},
+	{"", LINK_SERIAL, serial_open, false, true},
+	{"", LINK_CAN, can_open, false, false},
 };
+
+static bool is_of(const struct port_kind *kind, const char *path)
+{
+	return !strncmp(path, kind->prefix, strlen(kind->prefix)) && (!kind->paths || strchr(path, '/'));
+}
 
 static const struct port_kind *port_kind(const struct port *port)
 {
 	const struct port_kind *k = port_kinds;
 
-	while (strncmp(port->path, k->prefix, strlen(k->prefix)) != 0)
+	while (!is_of(k, port->path))
 		k++;
 	return k;
 }
